@@ -1,0 +1,122 @@
+// Package config holds every setting of appserver in one table and as one typed struct. The table (settings.go) gives a
+// setting's name, flag, environment variable, default, section and help; flags, file keys, --help, docs/settings.md and
+// the sample file all come from it. The package does no I/O and knows no viper: cmd/appserver loads values
+// by the table and hands the struct down. A Config is plain data: it goes to the workers as JSON and is never changed
+// once Validate has accepted it.
+package config
+
+import "time"
+
+// Config is the settings of one server, as validated. Field comments give units and meaning of zero; the help texts
+// for people are in the table.
+type Config struct {
+	// App is the guest's path: a WebAssembly module, later a component or a Go plugin.
+	App string `mapstructure:"app"`
+
+	// Bind are the addresses to listen on, in the grammar of package sockets.
+	Bind []string `mapstructure:"bind"`
+	// Backlog is the length of the kernel's queue of connections not yet accepted.
+	Backlog int `mapstructure:"backlog"`
+	// ListenMode is "shared" (one socket for all workers) or "slots" (one SO_REUSEPORT socket for each).
+	ListenMode string `mapstructure:"listen_mode"`
+	// SocketMode is the permission bits of unix sockets.
+	SocketMode FileMode `mapstructure:"socket_mode"`
+
+	// Workers is the number of worker processes.
+	Workers int `mapstructure:"workers"`
+	// WorkerClass is the name of a registered class: "sync" or "threaded".
+	WorkerClass string `mapstructure:"worker_class"`
+	// Threads is the number of requests a threaded worker runs at once.
+	Threads int `mapstructure:"threads"`
+	// WorkerConnections bounds the connections a worker holds open.
+	WorkerConnections int `mapstructure:"worker_connections"`
+	// QueueLimit bounds the requests that wait for a slot in one worker; more get 503.
+	QueueLimit int `mapstructure:"queue_limit"`
+	// MaxRequests retires a worker after that many requests; 0 never does.
+	MaxRequests int `mapstructure:"max_requests"`
+	// MaxRequestsJitter adds a random number of up to that many requests to MaxRequests, for each worker.
+	MaxRequestsJitter int `mapstructure:"max_requests_jitter"`
+
+	// Timeout bounds one request; 0 means no bound.
+	Timeout time.Duration `mapstructure:"timeout"`
+	// AbortGrace is the time between the steps of the murder ladder.
+	AbortGrace time.Duration `mapstructure:"abort_grace"`
+	// WorkerTimeout is how long a worker may go without a beat.
+	WorkerTimeout time.Duration `mapstructure:"worker_timeout"`
+	// BootTimeout bounds a worker's way from start to ready.
+	BootTimeout time.Duration `mapstructure:"boot_timeout"`
+	// GracefulTimeout bounds a drain.
+	GracefulTimeout time.Duration `mapstructure:"graceful_timeout"`
+	// Keepalive is how long an idle connection stays open; 0 closes after each response.
+	Keepalive time.Duration `mapstructure:"keepalive"`
+	// HeaderTimeout bounds the reading of a request's head, from its first byte.
+	HeaderTimeout time.Duration `mapstructure:"header_timeout"`
+	// StallTimeout is how long a body or a response may make no progress.
+	StallTimeout time.Duration `mapstructure:"stall_timeout"`
+
+	// LimitRequestLine is the length of the longest request line in bytes.
+	LimitRequestLine int `mapstructure:"limit_request_line"`
+	// LimitRequestFields is the largest number of header fields.
+	LimitRequestFields int `mapstructure:"limit_request_fields"`
+	// LimitRequestFieldSize is the size of the largest header field in bytes.
+	LimitRequestFieldSize int `mapstructure:"limit_request_field_size"`
+	// LimitRequestBody is the size of the largest request body in bytes; 0 means no limit.
+	LimitRequestBody Size `mapstructure:"limit_request_body"`
+	// ForwardedAllowIPs are the peers whose X-Forwarded-* fields are believed: addresses, CIDR blocks or "*".
+	ForwardedAllowIPs []string `mapstructure:"forwarded_allow_ips"`
+
+	// Upstream is the URL that requests go to which an http-wasm guest passes on; empty answers them with 404.
+	Upstream string `mapstructure:"upstream"`
+
+	// Env is set in the environment of the server's own processes: "NAME=value".
+	Env []string `mapstructure:"env"`
+	// Chdir is the directory to change to before anything else; empty means none.
+	Chdir string `mapstructure:"chdir"`
+	// Pidfile is where the arbiter writes its process id; empty means nowhere.
+	Pidfile string `mapstructure:"pidfile"`
+	// User and Group are whom the workers run as: a name or a number; empty means whoever started the arbiter.
+	User  string `mapstructure:"user"`
+	Group string `mapstructure:"group"`
+	// Umask is the file mode creation mask of all processes.
+	Umask FileMode `mapstructure:"umask"`
+	// ProcName is the name in process titles; empty means the guest's file name.
+	ProcName string `mapstructure:"proc_name"`
+
+	// LogLevel is "debug", "info", "warn" or "error".
+	LogLevel string `mapstructure:"log_level"`
+	// LogFormat is "auto", "text", "logfmt" or "json".
+	LogFormat string `mapstructure:"log_format"`
+	// ErrorLog is the file of the server's log; "-" means stderr.
+	ErrorLog string `mapstructure:"error_log"`
+	// AccessLog is the file of the access log; "-" means stdout, empty none.
+	AccessLog string `mapstructure:"access_log"`
+	// AccessLogFormat is gunicorn's atoms, or "json".
+	AccessLogFormat string `mapstructure:"access_log_format"`
+
+	// Guest is the settings of the guest.
+	Guest Guest `mapstructure:"guest"`
+}
+
+// Guest is the settings of a guest.
+type Guest struct {
+	// Protocol is "auto", "http-wasm" or "cgi".
+	Protocol string `mapstructure:"protocol"`
+	// MemoryLimit is the most linear memory one instance may have, in bytes.
+	MemoryLimit Size `mapstructure:"memory_limit"`
+	// MemoryBudget is the most linear memory all instances of a worker may have together, in bytes.
+	MemoryBudget Size `mapstructure:"memory_budget"`
+	// TableLimit is the most elements a table may have.
+	TableLimit int `mapstructure:"table_limit"`
+	// Interrupt is how a guest past its deadline is stopped: "close", or "off", which leaves it to the arbiter.
+	Interrupt string `mapstructure:"interrupt"`
+	// CacheDir is where compiled code is kept; empty means a directory of the user's.
+	CacheDir string `mapstructure:"cache_dir"`
+	// Env is the guest's whole environment: "NAME=value".
+	Env []string `mapstructure:"env"`
+	// Args are the guest's arguments after its name.
+	Args []string `mapstructure:"args"`
+	// Dirs are the directories the guest sees: "host:guest" read-only, "host:guest:rw" writable.
+	Dirs []string `mapstructure:"dirs"`
+	// Config is what an http-wasm guest gets from get_config.
+	Config string `mapstructure:"config"`
+}

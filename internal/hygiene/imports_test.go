@@ -1,0 +1,121 @@
+package hygiene
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/appserver-go/appserver"
+
+// rule says which of our own packages a package may import, as path prefixes below the module. A package is governed
+// by the longest matching rule. "internal/hygiene" and test helpers are free.
+type rule struct {
+	pkg   string
+	allow []string
+	why   string
+}
+
+var rules = []rule{
+	{"exchange", nil, "exchange is the language between front ends and guests: it knows neither"},
+	{"internal/fault", nil, "everybody uses fault, so it uses nobody"},
+	{"scoreboard", nil, "the scoreboard is memory and its layout, nothing else"},
+	{"internal/proto", nil, "the protocol is messages and framing; what they mean is the business of its two ends"},
+	{"config", []string{"internal/fault"}, "config is plain data below everything that reads it"},
+	{"sockets", []string{"internal/fault"}, "sockets know addresses and descriptors, not who uses them"},
+	{"reloader", []string{"internal/fault"}, "the reloader turns files into events and knows nothing of workers"},
+	{"internal/logsink", []string{"internal/fault"}, "a log sink is an io.Writer; it knows no records"},
+	{"internal/accesslog", []string{"internal/fault", "exchange"}, "access-log lines are made from plain records"},
+	{"arbiter", []string{"config", "sockets", "scoreboard", "internal/proto", "internal/fault"},
+		"the arbiter supervises processes; it never touches guests, requests or log formats"},
+	{"workers", []string{"config", "sockets", "scoreboard", "exchange", "internal/proto", "internal/fault", "internal/accesslog", "internal/nethttp"},
+		"workers are given a loaded guest as an exchange.Handler and must not know what it is"},
+	{"workers/sync", []string{"workers", "exchange", "config", "internal/fault"}, "worker classes stand on package workers"},
+	{"workers/threaded", []string{"workers", "exchange", "config", "internal/fault"}, "worker classes stand on package workers"},
+	{"internal/nethttp", []string{"exchange", "internal/fault"}, "the adapter translates net/http to exchange and decides nothing else"},
+	{"host", []string{"exchange", "host/engine", "host/httpwasm", "host/cgi", "host/upstream", "internal/fault"},
+		"host runs guests; who serves them is not its business"},
+	{"host/engine", []string{"internal/fault"}, "the engine knows no HTTP"},
+	{"host/httpwasm", []string{"exchange", "host/engine", "internal/fault"}, "guest ABIs never import each other"},
+	{"host/cgi", []string{"exchange", "host/engine", "internal/fault"}, "guest ABIs never import each other"},
+	{"host/upstream", []string{"exchange", "internal/fault"}, "an upstream is a handler, not a guest"},
+	{"guests", nil, "guests run inside: they share no code with the server"},
+	{"guests/go-hello", []string{"guests/kit"}, "an example shows what its readers can do, with the kit alone"},
+	{"internal/load", nil, "the load client judges the server from outside"},
+}
+
+// external names modules that only some packages may import.
+var external = []struct {
+	pkg   string
+	allow []string
+	why   string
+}{
+	{"github.com/tetratelabs/wazero", []string{"host/engine", "host/httpwasm", "host/cgi", "host/component", "host/stdio"}, "only the engine and the guest ABIs speak wazero"},
+	{"github.com/spf13/viper", []string{"cmd/appserver"}, "below cmd a setting is a field of config.Config"},
+	{"github.com/spf13/cobra", []string{"cmd/appserver"}, "the command line is cmd's"},
+	{"github.com/lmittmann/tint", []string{"cmd/appserver"}, "below cmd a log is a *slog.Logger"},
+	{"net/http", []string{
+		"internal/nethttp", "host/upstream", "guests", "guests/kit", "guests/go-hello", "cmd/appserver", "control", "internal/bench",
+	}, "requests travel as exchange.Exchange; only adapters know net/http"},
+}
+
+type pkgInfo struct {
+	ImportPath string
+	Imports    []string
+	Dir        string
+}
+
+// list asks the go tool for the packages of the module, without test files: tests may reach across rooms.
+func list(t *testing.T) []pkgInfo {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports,Dir", module+"/...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var pkgs []pkgInfo
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p pkgInfo
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return pkgs
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		pkgs = append(pkgs, p)
+	}
+}
+
+func TestImportsRunDownward(t *testing.T) {
+	for _, p := range list(t) {
+		name := strings.TrimPrefix(p.ImportPath, module+"/")
+		i := slices.IndexFunc(rules, func(r rule) bool { return r.pkg == name })
+		if i < 0 && !free(name) {
+			t.Errorf("package %s has no import rule: add one to internal/hygiene, with its reason", name)
+			continue
+		}
+		for _, imp := range p.Imports {
+			own, ok := strings.CutPrefix(imp, module+"/")
+			if ok && i >= 0 && !slices.Contains(rules[i].allow, own) {
+				t.Errorf("%s must not import %s: %s", name, own, rules[i].why)
+			}
+			checkExternal(t, name, imp)
+		}
+	}
+}
+
+func checkExternal(t *testing.T, name, imp string) {
+	t.Helper()
+	for _, e := range external {
+		if (imp == e.pkg || strings.HasPrefix(imp, e.pkg+"/")) && !slices.Contains(e.allow, name) {
+			t.Errorf("%s must not import %s: %s", name, imp, e.why)
+		}
+	}
+}
+
+// free reports whether a package may import anything of ours: commands, and helpers of tests and benchmarks.
+func free(name string) bool {
+	return strings.HasPrefix(name, "cmd/") || name == "internal/hygiene" || name == "internal/bench" || strings.HasSuffix(name, "test")
+}

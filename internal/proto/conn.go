@@ -1,0 +1,82 @@
+package proto
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// sendTimeout bounds a Send to a peer that does not read. Both sides read in a goroutine of their own, so only a
+// stopped or frozen process makes anybody wait, and the arbiter must not wait for one.
+const sendTimeout = time.Second
+
+// Conn is one end of the control socket. Send and Receive may each be called by one goroutine at a time.
+type Conn struct {
+	c   *net.UnixConn
+	buf []byte
+}
+
+// Pair makes a control socket and returns its two ends. The first becomes a Conn; the second is for the process that
+// is about to be started, and its descriptor is not set non-blocking.
+func Pair() (*Conn, *os.File, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("socketpair: %w", err)
+	}
+	theirs := os.NewFile(uintptr(fds[1]), "control")
+	ours, err := NewConn(os.NewFile(uintptr(fds[0]), "control"))
+	if err != nil {
+		theirs.Close()
+		return nil, nil, err
+	}
+	return ours, theirs, nil
+}
+
+// NewConn makes a Conn of a socket's descriptor and takes the file over.
+func NewConn(f *os.File) (*Conn, error) {
+	defer f.Close() // FileConn works on a duplicate
+	c, err := net.FileConn(f)
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	u, ok := c.(*net.UnixConn)
+	if !ok {
+		c.Close()
+		return nil, errors.New("control socket: not a unix socket")
+	}
+	return &Conn{c: u, buf: make([]byte, MaxMessage+1)}, nil
+}
+
+// Send sends one message. A peer that takes none for a second is an error.
+func (c *Conn) Send(m Message) error {
+	b, err := Encode(m)
+	if err != nil {
+		return err
+	}
+	if err := c.c.SetWriteDeadline(time.Now().Add(sendTimeout)); err != nil {
+		return err
+	}
+	_, err = c.c.Write(b)
+	return err
+}
+
+// Receive waits for the next message. io.EOF means that the peer is gone. An error of decoding leaves the connection
+// usable, since packets keep their bounds.
+func (c *Conn) Receive() (Message, error) {
+	n, err := c.c.Read(c.buf)
+	if n == 0 && (err == nil || errors.Is(err, io.EOF) || errors.Is(err, unix.ECONNRESET)) {
+		return Message{}, io.EOF // a zero-length read is how SEQPACKET says that the peer closed
+	}
+	if err != nil {
+		return Message{}, err
+	}
+	return Decode(c.buf[:n])
+}
+
+// Close closes this end. A Receive that waits returns.
+func (c *Conn) Close() error { return c.c.Close() }

@@ -1,0 +1,180 @@
+// Package proto is the protocol between the arbiter and its workers: descriptor layout, message types and framing.
+// Only arbiter, workers and the commands that start a worker process use it.
+//
+// The two ends are a socketpair of type SOCK_SEQPACKET, descriptor 3 in the worker. One message is one packet of JSON.
+// The end of the stream means that the other side is gone.
+//
+//	arbiter                                worker
+//	   |  <------------------------ hello     |   magic and version
+//	   |  start  ------------------------>    |   settings, descriptors, slot, generation
+//	   |  <------------------- stage ...      |   loading, compiled, …: what it is busy with
+//	   |  <------------------ ready | failed  |   serving, or why it never will
+//	   |  reopen ------------------------>    |   reopen the log files (USR1)
+//	   |  <----------------------- retire     |   wants a replacement: max_requests and the like
+//	   |  drain  ------------------------>    |   stop accepting, finish, exit
+//	   |  <----------------------- closed     |   accepts no more: the listeners may go
+//	   |  <------------------------- EOF      |   exited
+package proto
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Version changes whenever a message does. Arbiter and worker are one binary, so a mismatch means a mistake.
+const Version = 1
+
+// Magic is what a worker says first, so that the arbiter knows it is not talking to something else.
+const Magic = "appserver-worker"
+
+// Descriptors of a worker process. Listeners and artifacts follow; Start names their numbers.
+const (
+	ControlFD    = 3 // the worker's end of the socketpair
+	ScoreboardFD = 4 // the scoreboard's memfd
+	FirstFreeFD  = 5 // the first descriptor that Start may name
+)
+
+// MaxMessage is the size of the largest message in bytes. A packet must fit a socket buffer, whose default is 208 KiB.
+const MaxMessage = 128 << 10
+
+// Type names a message.
+type Type string
+
+// The messages, in the order of a worker's life.
+const (
+	TypeHello  Type = "hello"
+	TypeStart  Type = "start"
+	TypeStage  Type = "stage"
+	TypeReady  Type = "ready"
+	TypeFailed Type = "failed"
+	TypeReopen Type = "reopen"
+	TypeRetire Type = "retire"
+	TypeDrain  Type = "drain"
+	TypeClosed Type = "closed"
+)
+
+// Message is one packet. Exactly the member that Type names is set; reopen and closed have none.
+type Message struct {
+	Type   Type    `json:"type"`
+	Hello  *Hello  `json:"hello,omitempty"`
+	Start  *Start  `json:"start,omitempty"`
+	Stage  *Stage  `json:"stage,omitempty"`
+	Ready  *Ready  `json:"ready,omitempty"`
+	Failed *Failed `json:"failed,omitempty"`
+	Retire *Retire `json:"retire,omitempty"`
+	Drain  *Drain  `json:"drain,omitempty"`
+}
+
+// Hello is a worker's first message.
+type Hello struct {
+	Magic   string `json:"magic"`
+	Version int    `json:"version"`
+}
+
+// Start is everything a worker needs. It never reads a configuration file, so all workers of a generation agree.
+type Start struct {
+	// Config is the settings, opaque to the arbiter.
+	Config json.RawMessage `json:"config"`
+	// Generation counts the configurations loaded since the arbiter started, from 1.
+	Generation uint64 `json:"generation"`
+	// Age counts the workers ever spawned, from 1; it names this one in logs.
+	Age uint64 `json:"age"`
+	// Slot is the worker's place, from 0; it is taken over by the worker's replacement.
+	Slot int `json:"slot"`
+	// Listeners are the listening sockets, in the order of the bind setting.
+	Listeners []Listener `json:"listeners,omitempty"`
+	// Artifact is the descriptor of a sealed memfd with the guest's bytes, or 0 when the worker opens the guest itself.
+	Artifact int `json:"artifact,omitempty"`
+	// Check asks the worker to load the guest, report it with ready, and exit.
+	Check bool `json:"check,omitempty"`
+}
+
+// Listener is a listening socket handed to a worker.
+type Listener struct {
+	FD   int    `json:"fd"`
+	Name string `json:"name"` // as the arbiter prints it, like "http://127.0.0.1:8000"
+}
+
+// Stage says what a booting worker is busy with, in words for the log: "loading", "compiling", "starting".
+type Stage struct {
+	Stage string `json:"stage"`
+}
+
+// Ready says that the worker serves from now on, or, after a check, that it could.
+type Ready struct {
+	// Guest describes the guest for status and `appserver check`: ordered "key: value" facts.
+	Guest []Fact `json:"guest,omitempty"`
+}
+
+// Fact is one line of a description.
+type Fact struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+}
+
+// Failed says why the worker will not serve. The worker exits with Code after it.
+type Failed struct {
+	Stage   string `json:"stage"`
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+	Code    int    `json:"code"`
+}
+
+// Retire asks for a replacement. The worker serves on until it is told to drain.
+type Retire struct {
+	Reason string `json:"reason"`
+}
+
+// Drain tells the worker to stop accepting, to finish what it has, and to exit.
+type Drain struct {
+	// Grace bounds it; what is unfinished then is cut off. 0 means at once.
+	Grace time.Duration `json:"grace"`
+	// Final says that nobody will accept after this worker: it empties the listeners' queues before it closes them.
+	Final bool `json:"final,omitempty"`
+}
+
+// Encode returns m as one packet.
+func Encode(m Message) ([]byte, error) {
+	b, err := json.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s message: %w", m.Type, err)
+	}
+	if len(b) > MaxMessage {
+		return nil, fmt.Errorf("%s message is %d bytes, more than %d", m.Type, len(b), MaxMessage)
+	}
+	return b, nil
+}
+
+// Decode reads one packet. It accepts nothing but a well-formed message: a known type with the member of its name.
+func Decode(packet []byte) (Message, error) {
+	var m Message
+	if len(packet) > MaxMessage {
+		return m, fmt.Errorf("message is %d bytes, more than %d", len(packet), MaxMessage)
+	}
+	if err := json.Unmarshal(packet, &m); err != nil {
+		return Message{}, fmt.Errorf("decode message: %w", err)
+	}
+	if err := m.check(); err != nil {
+		return Message{}, err
+	}
+	return m, nil
+}
+
+// check reports a message whose members do not fit its type.
+func (m *Message) check() error {
+	members := map[Type]bool{
+		TypeHello: m.Hello != nil, TypeStart: m.Start != nil, TypeStage: m.Stage != nil, TypeReady: m.Ready != nil,
+		TypeFailed: m.Failed != nil, TypeRetire: m.Retire != nil, TypeDrain: m.Drain != nil,
+	}
+	bare := m.Type == TypeReopen || m.Type == TypeClosed
+	if _, known := members[m.Type]; !known && !bare {
+		return fmt.Errorf("message has the unknown type %.32q", m.Type)
+	}
+	for t, set := range members {
+		if set != (t == m.Type) {
+			return fmt.Errorf("%s message has the wrong members", m.Type)
+		}
+	}
+	return nil
+}
