@@ -25,6 +25,26 @@ func HopByHop(name string) bool {
 	return false
 }
 
+// notTrailers are further fields that mean something only ahead of the body: framing, routing, request modifiers,
+// authentication, control data and the content's format (RFC 9110 §6.5.1, and net/http's list).
+var notTrailers = [...]string{
+	"Authorization", "Cache-Control", "Content-Encoding", "Content-Length", "Content-Range", "Content-Type", "Expect",
+	"Host", "Location", "Max-Forwards", "Pragma", "Range", "Realm", "Set-Cookie", "Www-Authenticate",
+}
+
+// MayTrail reports whether a field of that name may be sent as a trailer.
+func MayTrail(name string) bool {
+	if HopByHop(name) || len(name) >= 3 && strings.EqualFold(name[:3], "If-") {
+		return false
+	}
+	for _, n := range notTrailers {
+		if strings.EqualFold(n, name) {
+			return false
+		}
+	}
+	return true
+}
+
 // CheckHead reports, as a *Failure with status 502, what in a guest's response head must never reach a client: a
 // status that is not final (RFC 9110 §15), a name that is no token, control characters in a value (RFC 9110 §5.5,
 // response splitting), too many or too large fields.
@@ -38,7 +58,7 @@ func CheckHead(status int, fields Fields) error {
 // CheckTrailers checks trailer fields by the same rules and refuses those that may not be trailers (RFC 9110 §6.5.1).
 func CheckTrailers(fields Fields) error {
 	for _, f := range fields {
-		if HopByHop(f.Name) || strings.EqualFold(f.Name, "Content-Length") || strings.EqualFold(f.Name, "Host") {
+		if !MayTrail(f.Name) {
 			return Fail(502, BadResponse, "the guest set the trailer %q, which may not be one", clip(f.Name))
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // BufferSize is how many body bytes a Response holds back before it commits. Responses that fit go out in one piece
@@ -12,6 +13,9 @@ const BufferSize = 32 << 10
 
 // ErrCommitted is returned for changes that come after the head has been sent.
 var ErrCommitted = errors.New("exchange: response head already sent")
+
+// ErrFinished is returned for body bytes that come after Finish or Abort.
+var ErrFinished = errors.New("exchange: response already finished")
 
 // Sink is the front end's side of a response: it puts it on the wire. A Response calls WriteHead once, then Write and
 // Flush, then Close or Abort, all from the goroutine that serves the exchange.
@@ -46,12 +50,16 @@ type Response struct {
 	declared  int64 // what the guest's Content-Length says, -1 without one; valid once committed
 	size      int64 // body bytes taken from the guest
 	sent      int64 // body bytes given to the sink
+	hold      int64 // see Hold; 0 when off
 	buf       []byte
 }
 
-// Reset prepares r for a new exchange. The body buffer is kept from exchange to exchange. Method decides whether the
-// response may have a body.
+// Reset prepares r for a new exchange. The body buffer is kept from exchange to exchange unless Hold let it grow.
+// Method decides whether the response may have a body.
 func (r *Response) Reset(sink Sink, method string) {
+	if cap(r.buf) > 2*BufferSize {
+		r.buf = nil
+	}
 	*r = Response{
 		Fields: r.Fields[:0], Trailers: r.Trailers[:0], buf: r.buf[:0],
 		sink: sink, headOnly: method == "HEAD", declared: -1,
@@ -67,6 +75,14 @@ func (r *Response) Sent() int64 { return r.sent }
 // Buffered returns the body as far as it is held back; it is valid until the next call of a method.
 func (r *Response) Buffered() []byte { return r.buf }
 
+// Hold makes r hold back up to limit bytes of body and ignore Flush, so that a middleware can look at the whole
+// response and change it; a larger body fails with a *Failure. 0 ends that. It returns the limit in force before, to
+// be set again by a middleware inside another. It has no effect on a response whose head is sent.
+func (r *Response) Hold(limit int64) (before int64) {
+	before, r.hold = r.hold, limit
+	return before
+}
+
 // ResetBody drops the buffered body. It fails with ErrCommitted once the head is sent.
 func (r *Response) ResetBody() error {
 	if r.committed {
@@ -77,17 +93,27 @@ func (r *Response) ResetBody() error {
 }
 
 // Write takes body bytes from the guest. It sends the head once more than BufferSize bytes have gathered. Errors are
-// those of the sink, or a *Failure when the response breaks a rule.
+// those of the sink, ErrFinished, or a *Failure when the response breaks a rule.
 func (r *Response) Write(p []byte) (int, error) {
-	if !r.committed {
-		if len(r.buf)+len(p) <= BufferSize {
-			r.buf = append(r.buf, p...)
-			r.size += int64(len(p))
-			return len(p), nil
-		}
-		if err := r.commit(-1); err != nil {
-			return 0, err
-		}
+	switch {
+	case r.finished:
+		return 0, ErrFinished
+	case len(p) == 0:
+		return 0, nil
+	case r.committed:
+		return r.write(p)
+	}
+	total := int64(len(r.buf)) + int64(len(p))
+	if r.hold > 0 && total > r.hold {
+		return 0, Fail(502, BadResponse, "the response is larger than the %d bytes that can be buffered", r.hold)
+	}
+	if r.hold > 0 || total <= BufferSize {
+		r.buf = append(r.buf, p...)
+		r.size += int64(len(p))
+		return len(p), nil
+	}
+	if err := r.commit(-1, int64(len(p))); err != nil {
+		return 0, err
 	}
 	return r.write(p)
 }
@@ -96,7 +122,7 @@ func (r *Response) Write(p []byte) (int, error) {
 func (r *Response) write(p []byte) (int, error) {
 	r.size += int64(len(p))
 	if r.declared >= 0 && r.size > r.declared {
-		return 0, Fail(502, BadResponse, "the guest wrote more than its Content-Length of %d", r.declared)
+		return 0, tooLong(r.declared)
 	}
 	if r.bodyless() {
 		return len(p), nil
@@ -106,32 +132,36 @@ func (r *Response) write(p []byte) (int, error) {
 	return n, err
 }
 
-// Flush sends the head and what was written so far.
+// Flush sends the head and what was written so far. While Hold is on and after the end it does nothing.
 func (r *Response) Flush() error {
+	if r.finished || r.hold > 0 && !r.committed {
+		return nil
+	}
 	if !r.committed {
-		if err := r.commit(-1); err != nil {
+		if err := r.commit(-1, 0); err != nil {
 			return err
 		}
 	}
 	return r.sink.Flush()
 }
 
-// Finish completes the response: it sends what is still held back, with its exact length if nothing went out before.
-// A *Failure means that the guest's response breaks a rule; the caller then calls Replace or Abort.
+// Finish completes the response: it sends what is still held back, with its exact length if nothing went out before
+// and there are no trailers. A *Failure means that the guest's response breaks a rule; the caller then calls Replace
+// or Abort.
 func (r *Response) Finish() error {
 	if r.finished {
 		return nil
 	}
+	if err := CheckTrailers(r.Trailers); err != nil {
+		return err
+	}
 	if !r.committed {
-		if err := r.commit(r.size); err != nil {
+		if err := r.commit(r.size, 0); err != nil {
 			return err
 		}
 	}
 	if r.declared >= 0 && r.size < r.declared && !r.bodyless() {
-		return Fail(502, BadResponse, "the guest wrote %d bytes of a Content-Length of %d", r.size, r.declared)
-	}
-	if err := CheckTrailers(r.Trailers); err != nil {
-		return err
+		return tooShort(r.size, r.declared)
 	}
 	r.finished = true
 	return r.sink.Close(r.Trailers)
@@ -164,8 +194,9 @@ func (r *Response) bodyless() bool {
 	return r.headOnly || r.Status == 204 || r.Status == 304
 }
 
-// commit checks the head and sends it with what is buffered. total is the body's length, or -1 when more may follow.
-func (r *Response) commit(total int64) error {
+// commit checks the head and sends it with what is buffered. total is the body's length, or -1 when more may follow,
+// of which ahead bytes are known to come.
+func (r *Response) commit(total, ahead int64) error {
 	if r.Status == 0 {
 		r.Status = 200
 	}
@@ -173,43 +204,68 @@ func (r *Response) commit(total int64) error {
 	if err := CheckHead(r.Status, r.Fields); err != nil {
 		return err
 	}
-	if err := r.takeDeclared(); err != nil {
+	declared, err := declaredLength(r.Fields)
+	if err != nil {
 		return err
 	}
-	if total >= 0 && r.declared >= 0 && r.declared != total && !r.bodyless() {
-		return Fail(502, BadResponse, "the guest wrote %d bytes of a Content-Length of %d", total, r.declared)
+	if declared >= 0 && r.size+ahead > declared {
+		return tooLong(declared)
 	}
-	if r.declared >= 0 && r.size > r.declared {
-		return Fail(502, BadResponse, "the guest wrote more than its Content-Length of %d", r.declared)
+	if declared >= 0 && total >= 0 && declared != total && !r.bodyless() {
+		return tooShort(total, declared)
 	}
-	length := total
-	switch {
-	case r.declared >= 0:
-		length = r.declared
-	case r.headOnly && r.size == 0:
-		length = -1 // a guest that skips the body of HEAD has not said how long it would be
-	}
+	r.declared = declared
+	r.Fields.Del("Content-Length")
 	r.committed = true
-	if err := r.sink.WriteHead(r.Status, r.Fields, length); err != nil {
+	if err := r.sink.WriteHead(r.Status, r.Fields, r.headLength(total)); err != nil {
 		return err
 	}
-	if r.bodyless() || len(r.buf) == 0 {
+	buf := r.buf
+	r.buf = r.buf[:0]
+	if r.bodyless() || len(buf) == 0 {
 		return nil
 	}
-	n, err := r.sink.Write(r.buf)
+	n, err := r.sink.Write(buf)
 	r.sent += int64(n)
 	return err
 }
 
-// takeDeclared moves the guest's Content-Length out of the fields.
-func (r *Response) takeDeclared() error {
-	for _, v := range r.Fields.Values("Content-Length") {
-		n, err := strconv.ParseUint(v, 10, 63)
-		if err != nil || r.declared >= 0 && r.declared != int64(n) || v[0] == '+' {
-			return Fail(502, BadResponse, "the guest's Content-Length %q is not a number of bytes", v)
-		}
-		r.declared = int64(n)
+// headLength returns the length to announce for a body of total bytes, -1 for none.
+func (r *Response) headLength(total int64) int64 {
+	switch {
+	case r.Status == 204:
+		return -1 // must not have a Content-Length (RFC 9110 §8.6)
+	case r.declared >= 0:
+		return r.declared
+	case r.Status == 304, r.headOnly && r.size == 0:
+		// The length would have to be that of the GET's body, and a guest that writes none has not said it.
+		return -1
+	case len(r.Trailers) > 0 && !r.headOnly:
+		return -1 // a body of known length leaves HTTP/1.1 no place for trailers
 	}
-	r.Fields.Del("Content-Length")
-	return nil
+	return total
+}
+
+// declaredLength returns what the Content-Length among the fields says, -1 without one.
+func declaredLength(fields Fields) (int64, error) {
+	declared := int64(-1)
+	for _, f := range fields {
+		if !strings.EqualFold(f.Name, "Content-Length") {
+			continue
+		}
+		n, err := strconv.ParseUint(f.Value, 10, 63)
+		if err != nil || declared >= 0 && declared != int64(n) {
+			return -1, Fail(502, BadResponse, "the guest's Content-Length %q is not a number of bytes", clip(f.Value))
+		}
+		declared = int64(n)
+	}
+	return declared, nil
+}
+
+func tooLong(declared int64) error {
+	return Fail(502, BadResponse, "the guest wrote more than its Content-Length of %d", declared)
+}
+
+func tooShort(size, declared int64) error {
+	return Fail(502, BadResponse, "the guest wrote %d bytes of a Content-Length of %d", size, declared)
 }
