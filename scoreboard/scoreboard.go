@@ -162,9 +162,14 @@ func (b *Board) File() *os.File { return b.file }
 // Slots returns the number of rows.
 func (b *Board) Slots() int { return b.slots }
 
-// Close unmaps the board. Nothing may use it, or a Row of it, afterwards.
+// Close unmaps the board. Nothing may use it, or a Row of it, afterwards. Closing it again does nothing.
 func (b *Board) Close() error {
-	return errors.Join(unix.Munmap(b.mem), b.file.Close())
+	if b.mem == nil {
+		return nil
+	}
+	mem := b.mem
+	b.mem = nil
+	return errors.Join(unix.Munmap(mem), b.file.Close())
 }
 
 // Beat says that the worker's scheduler runs. Workers call it several times a second from a goroutine of its own; when

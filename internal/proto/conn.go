@@ -65,11 +65,42 @@ func (c *Conn) Send(m Message) error {
 	return err
 }
 
-// Receive waits for the next message. io.EOF means that the peer is gone. An error of decoding leaves the connection
-// usable, since packets keep their bounds.
+// TrySend sends one message or fails at once: with EAGAIN when the peer has read so little that the socket is full. It
+// is for the arbiter, whose loop waits for nobody. One Conn uses Send or TrySend, not both: a deadline that Send left
+// behind fails a later TrySend.
+func (c *Conn) TrySend(m Message) error {
+	b, err := Encode(m)
+	if err != nil {
+		return err
+	}
+	raw, err := c.c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var sendErr error
+	err = raw.Write(func(fd uintptr) bool {
+		for {
+			_, sendErr = unix.SendmsgN(int(fd), b, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+			if !errors.Is(sendErr, unix.EINTR) {
+				return true
+			}
+		}
+	})
+	if err := errors.Join(err, sendErr); err != nil {
+		return fmt.Errorf("send %s: %w", m.Type, err)
+	}
+	return nil
+}
+
+// Receive waits for the next message. io.EOF means that the peer is gone and that everything it had sent was returned
+// before. An error that wraps ErrMalformed leaves the connection usable, since packets keep their bounds.
 func (c *Conn) Receive() (Message, error) {
 	n, err := c.c.Read(c.buf)
-	if n == 0 && (err == nil || errors.Is(err, io.EOF) || errors.Is(err, unix.ECONNRESET)) {
+	if errors.Is(err, unix.ECONNRESET) {
+		// The peer closed with a message of ours unread. The kernel says so once, ahead of what the peer had sent.
+		n, err = c.c.Read(c.buf)
+	}
+	if n == 0 && (err == nil || errors.Is(err, io.EOF)) {
 		return Message{}, io.EOF // a zero-length read is how SEQPACKET says that the peer closed
 	}
 	if err != nil {
@@ -77,6 +108,9 @@ func (c *Conn) Receive() (Message, error) {
 	}
 	return Decode(c.buf[:n])
 }
+
+// CloseRead makes Receive return what has arrived so far and then io.EOF, even if a process still holds the other end.
+func (c *Conn) CloseRead() error { return c.c.CloseRead() }
 
 // Close closes this end. A Receive that waits returns.
 func (c *Conn) Close() error { return c.c.Close() }

@@ -18,6 +18,7 @@ package proto
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -86,6 +87,9 @@ type Start struct {
 	Listeners []Listener `json:"listeners,omitempty"`
 	// Artifact is the descriptor of a sealed memfd with the guest's bytes, or 0 when the worker opens the guest itself.
 	Artifact int `json:"artifact,omitempty"`
+	// Stderr is the descriptor of the arbiter's standard error, for logs. The worker's own descriptor 2 is a pipe to the
+	// arbiter that carries what the Go runtime prints when the process crashes. 0 means that there is none.
+	Stderr int `json:"stderr,omitempty"`
 	// Check asks the worker to load the guest, report it with ready, and exit.
 	Check bool `json:"check,omitempty"`
 }
@@ -134,8 +138,14 @@ type Drain struct {
 	Final bool `json:"final,omitempty"`
 }
 
-// Encode returns m as one packet.
+// ErrMalformed is wrapped by every error of Decode.
+var ErrMalformed = errors.New("proto: malformed message")
+
+// Encode returns m as one packet. It refuses what Decode would.
 func Encode(m Message) ([]byte, error) {
+	if err := m.check(); err != nil {
+		return nil, fmt.Errorf("encode message: %w", err)
+	}
 	b, err := json.Marshal(m)
 	if err != nil {
 		return nil, fmt.Errorf("encode %s message: %w", m.Type, err)
@@ -146,14 +156,15 @@ func Encode(m Message) ([]byte, error) {
 	return b, nil
 }
 
-// Decode reads one packet. It accepts nothing but a well-formed message: a known type with the member of its name.
+// Decode reads one packet. It accepts nothing but a well-formed message: a known type with the member of its name. Its
+// errors wrap ErrMalformed.
 func Decode(packet []byte) (Message, error) {
 	var m Message
 	if len(packet) > MaxMessage {
-		return m, fmt.Errorf("message is %d bytes, more than %d", len(packet), MaxMessage)
+		return m, fmt.Errorf("%w: more than %d bytes", ErrMalformed, MaxMessage)
 	}
 	if err := json.Unmarshal(packet, &m); err != nil {
-		return Message{}, fmt.Errorf("decode message: %w", err)
+		return Message{}, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	if err := m.check(); err != nil {
 		return Message{}, err
@@ -169,11 +180,11 @@ func (m *Message) check() error {
 	}
 	bare := m.Type == TypeReopen || m.Type == TypeClosed
 	if _, known := members[m.Type]; !known && !bare {
-		return fmt.Errorf("message has the unknown type %.32q", m.Type)
+		return fmt.Errorf("%w: unknown type %.32q", ErrMalformed, m.Type)
 	}
 	for t, set := range members {
 		if set != (t == m.Type) {
-			return fmt.Errorf("%s message has the wrong members", m.Type)
+			return fmt.Errorf("%w: wrong members for type %s", ErrMalformed, m.Type)
 		}
 	}
 	return nil
