@@ -1,4 +1,4 @@
-// Package config holds every setting of appserver in one table and as one typed struct. The table (settings.go) gives a
+// Package config holds every setting of appserver in one table and as one typed struct. The table (settings_*.go) gives a
 // setting's name, flag, environment variable, default, section and help; flags, file keys, --help, docs/settings.md and
 // the sample file all come from it. The package does no I/O and knows no viper: cmd/appserver loads values
 // by the table and hands the struct down. A Config is plain data: it goes to the workers as JSON and is never changed

@@ -1,0 +1,132 @@
+package config
+
+import (
+	"net/netip"
+	"net/url"
+	"path"
+	"strconv"
+	"strings"
+)
+
+func (c *Config) checkAddresses() error {
+	if len(c.Bind) == 0 {
+		return problem("bind", `bind = ["127.0.0.1:8000"] is the default`, "there is no address to listen on")
+	}
+	for i, addr := range c.Bind {
+		if strings.TrimSpace(addr) == "" {
+			return problem("bind", `write host:port, unix:path or fd://number`, "an address is empty")
+		}
+		for _, before := range c.Bind[:i] {
+			if before == addr {
+				return problem("bind", "", "%q is given twice", clip(addr))
+			}
+		}
+	}
+	for _, peer := range c.ForwardedAllowIPs {
+		if !validPeer(peer) {
+			return problem("forwarded_allow_ips", "write addresses, networks like 10.0.0.0/8, or *",
+				"%q is neither an address nor a network", clip(peer))
+		}
+	}
+	return nil
+}
+
+func validPeer(peer string) bool {
+	if peer == "*" {
+		return true
+	}
+	if _, err := netip.ParsePrefix(peer); err == nil {
+		return true
+	}
+	addr, err := netip.ParseAddr(peer)
+	return err == nil && addr.Zone() == ""
+}
+
+func (c *Config) checkUpstream() error {
+	if c.Upstream == "" {
+		return nil
+	}
+	const hint = "write it like http://127.0.0.1:9000"
+	u, err := url.Parse(c.Upstream)
+	if err != nil {
+		return problem("upstream", hint, "%q is not a URL", clip(c.Upstream))
+	}
+	switch {
+	case u.Scheme != "http" && u.Scheme != "https":
+		return problem("upstream", hint, "%q has neither the scheme http nor https", clip(c.Upstream))
+	case u.Hostname() == "":
+		return problem("upstream", hint, "%q names no host", clip(c.Upstream))
+	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return problem("upstream", hint, "the URL may hold a host and a path only")
+	}
+	if port := u.Port(); port != "" || strings.HasSuffix(u.Host, ":") {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return problem("upstream", hint, "%q is not a port", clip(port))
+		}
+	}
+	return nil
+}
+
+func (c *Config) checkEnvironments() error {
+	if err := checkEnvironment("env", c.Env); err != nil {
+		return err
+	}
+	return checkEnvironment("guest.env", c.Guest.Env)
+}
+
+func checkEnvironment(key string, env []string) error {
+	seen := map[string]bool{}
+	for _, pair := range env {
+		name, _, ok := strings.Cut(pair, "=")
+		if !ok || name == "" {
+			return problem(key, "write it like NAME=value", "%q is not a variable and its value", clip(pair))
+		}
+		if seen[name] {
+			return problem(key, "keep one of them", "the variable %s is given twice", clip(name))
+		}
+		seen[name] = true
+	}
+	return nil
+}
+
+func (c *Config) checkDirs() error {
+	seen := map[string]bool{}
+	for _, m := range c.Guest.Dirs {
+		dir, err := ParseDir(m)
+		if err != nil {
+			return err
+		}
+		if seen[dir.Guest] {
+			return problem("guest.dirs", "keep one of them", "the guest's directory %s is given twice", clip(dir.Guest))
+		}
+		seen[dir.Guest] = true
+	}
+	return nil
+}
+
+// Dir is a directory of the host that the guest sees.
+type Dir struct {
+	Host     string // path on the host
+	Guest    string // absolute, clean path inside the guest
+	Writable bool
+}
+
+// ParseDir reads an item of guest.dirs: "host:guest", "host:guest:ro" or "host:guest:rw". The error is a *fault.Error.
+func ParseDir(text string) (Dir, error) {
+	const hint = "write it like /srv/data:/data, or /srv/data:/data:rw"
+	parts := strings.Split(text, ":")
+	if len(parts) < 2 || len(parts) > 3 || parts[0] == "" {
+		return Dir{}, problem("guest.dirs", hint, "%q does not name a host's and a guest's directory", clip(text))
+	}
+	if !path.IsAbs(parts[1]) {
+		return Dir{}, problem("guest.dirs", hint, "the guest's path %q is not absolute", clip(parts[1]))
+	}
+	dir := Dir{Host: parts[0], Guest: path.Clean(parts[1])}
+	if len(parts) == 3 {
+		if parts[2] != "ro" && parts[2] != "rw" {
+			return Dir{}, problem("guest.dirs", hint, "%q is neither ro nor rw", clip(parts[2]))
+		}
+		dir.Writable = parts[2] == "rw"
+	}
+	return dir, nil
+}

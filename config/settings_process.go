@@ -1,0 +1,134 @@
+package config
+
+func processSettings() []Setting {
+	return []Setting{
+		{
+			Key: "env", Short: "e", Section: SectionProcess, Kind: Repeated, Reload: Restart, Gunicorn: "raw_env",
+			Help: "NAME=value for the environment of the server's processes",
+			Doc:  "Guests do not see it; theirs is `guest.env`.",
+		},
+		{
+			Key: "chdir", Section: SectionProcess, Kind: String, Reload: Restart,
+			Help: "directory to change to at the start",
+			Doc:  "Relative paths of all other settings are taken from there. The configuration file itself is found before.",
+		},
+		{
+			Key: "pidfile", Short: "p", Section: SectionProcess, Kind: String, Reload: Restart,
+			Help: "file for the process id of the arbiter",
+			Doc:  "A second server on the same file refuses to start.",
+		},
+		{
+			Key: "user", Short: "u", Section: SectionProcess, Kind: String, Reload: Restart,
+			Help: "user the workers run as: a name or a number",
+			Doc:  "It needs a server started by root. The arbiter keeps its own user.",
+		},
+		{
+			Key: "group", Short: "g", Section: SectionProcess, Kind: String, Reload: Restart,
+			Help: "group the workers run as: a name or a number",
+			Doc:  "Without it the workers have the groups of `user`.",
+		},
+		{
+			Key: "umask", Short: "m", Section: SectionProcess, Kind: Mode, Reload: Restart, Default: "0022",
+			Help: "file mode creation mask of all processes, in octal",
+			Doc:  "In files write the digits in quotes.",
+		},
+		{
+			Key: "proc_name", Short: "n", Section: SectionProcess, Kind: String, Reload: Restart,
+			Help: "name in process titles; the guest's file name without it",
+		},
+	}
+}
+
+func logSettings() []Setting {
+	return []Setting{
+		{
+			Key: "log_level", Section: SectionLogs, Kind: Enum, Values: []string{"debug", "info", "warn", "error"},
+			Reload: Workers, Default: "info", Gunicorn: "loglevel",
+			Help: "least severe messages to log: debug, info, warn or error",
+		},
+		{
+			Key: "log_format", Section: SectionLogs, Kind: Enum, Values: []string{"auto", "text", "logfmt", "json"},
+			Reload: Restart, Default: "auto",
+			Help: "format of the log: auto, text, logfmt or json",
+			Doc:  "`auto` is `text`, with colours, on a terminal, and `logfmt` otherwise.",
+		},
+		{
+			Key: "error_log", Section: SectionLogs, Kind: String, Reload: Restart, Default: "-", Gunicorn: "errorlog",
+			Help: "file of the server's log; - for stderr",
+			Doc:  "SIGUSR1 opens it anew after it was renamed.",
+		},
+		{
+			Key: "access_log", Section: SectionLogs, Kind: String, Reload: Workers, Gunicorn: "accesslog",
+			Help: "file of the access log; - for stdout, empty for none",
+			Doc:  "SIGUSR1 opens it anew after it was renamed.",
+		},
+		{
+			Key: "access_log_format", Section: SectionLogs, Kind: String, Reload: Workers,
+			Default: `%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"`,
+			Help:    "line of the access log: gunicorn's atoms, or json",
+			Doc: "The atoms are `h` peer, `l` \"-\", `u` user, `t` time, `r` request line, `m` method, `U` path, `q` query, `H` " +
+				"protocol, `s` status, `B` bytes sent, `b` the same with \"-\" for none, `f` referer, `a` user agent, `T` seconds, " +
+				"`M` milliseconds, `D` microseconds, `L` seconds with fraction, `p` process id, `{name}i` request field, " +
+				"`{name}o` response field, `{name}e` CGI variable such as `REMOTE_PORT`, written as `%(h)s`. What is missing is \"-\". " +
+				"Control characters, quotes and backslashes in values are escaped. `json` writes one object on each line.",
+		},
+	}
+}
+
+func guestSettings() []Setting {
+	return []Setting{
+		{
+			Key: "guest.protocol", Section: SectionGuest, Kind: Enum, Values: []string{"auto", "http-wasm", "cgi"},
+			Reload: Workers, Default: "auto",
+			Help: "how the guest speaks HTTP: auto, http-wasm or cgi",
+			Doc:  "`auto` looks at what the module imports and exports.",
+		},
+		{
+			Key: "guest.memory_limit", Section: SectionGuest, Kind: Bytes, Min: 64 << 10, Max: 4 << 30, Reload: Workers,
+			Default: "128MiB",
+			Help:    "most linear memory of one instance",
+			Doc:     "Past it, growing the memory fails inside the guest.",
+		},
+		{
+			Key: "guest.memory_budget", Section: SectionGuest, Kind: Bytes, Reload: Workers, Default: "512MiB",
+			Help: "most linear memory of all instances of a worker; 0 for any",
+		},
+		{
+			Key: "guest.table_limit", Section: SectionGuest, Kind: Int, Min: 1, Max: 1 << 27, Reload: Workers,
+			Default: "1000000",
+			Help:    "most elements of a table",
+			Doc:     "Modules that ask for more are refused when they are loaded.",
+		},
+		{
+			Key: "guest.interrupt", Section: SectionGuest, Kind: Enum, Values: []string{"close", "off"}, Reload: Workers,
+			Default: "close",
+			Help:    "how a guest past its timeout is stopped: close or off",
+			Doc: "`close` compiles checks into the guest, which cost some speed, and stops it from inside. `off` leaves a " +
+				"guest that never returns to the arbiter, which kills the worker.",
+		},
+		{
+			Key: "guest.cache_dir", Section: SectionGuest, Kind: String, Reload: Workers,
+			Help: "directory of compiled code; one of the user's without it",
+		},
+		{
+			Key: "guest.env", Section: SectionGuest, Kind: Repeated, Reload: Workers,
+			Help: "NAME=value for the guest's environment",
+			Doc:  "The guest sees these and nothing of the server's environment.",
+		},
+		{
+			Key: "guest.args", Section: SectionGuest, Kind: Repeated, Reload: Workers,
+			Help: "argument of the guest",
+			Doc:  "They follow the guest's own name.",
+		},
+		{
+			Key: "guest.dirs", Section: SectionGuest, Kind: Repeated, Reload: Workers,
+			Help: "directory the guest sees: host:guest, or host:guest:rw to write",
+			Doc: "The guest sees the host's directory at the absolute path `guest`, and no others. It cannot leave the " +
+				"directory, through symbolic links either.",
+		},
+		{
+			Key: "guest.config", Section: SectionGuest, Kind: String, Reload: Workers,
+			Help: "text an http-wasm guest gets as its configuration",
+		},
+	}
+}

@@ -1,0 +1,83 @@
+package config
+
+func serverSettings() []Setting {
+	return []Setting{
+		{
+			Key: "app", Section: SectionServer, Kind: String, Argument: true, Reload: Workers, Gunicorn: "wsgi_app",
+			Help: "the guest to serve: a WebAssembly module",
+			Doc: "On the command line it is the argument of `serve` and `check`, which wins over the variable and the file. " +
+				"A relative path is taken from the directory the server runs in, after `chdir`.",
+		},
+		{
+			Key: "bind", Short: "b", Section: SectionServer, Kind: List, Reload: Restart,
+			Default: "127.0.0.1:8000", Fallback: "PORT",
+			Help: "addresses to listen on: host:port, unix:path or fd://number",
+			Doc: "Several addresses are separated by commas, or the flag is repeated. When the environment variable `PORT` is " +
+				"set, the default is `0.0.0.0:$PORT`, as hosting platforms expect.",
+		},
+		{
+			Key: "backlog", Section: SectionServer, Kind: Int, Min: 1, Max: 65535, Reload: Restart, Default: "2048",
+			Help: "connections the kernel queues before they are accepted",
+			Doc:  "The kernel cuts it to `net.core.somaxconn`. More connections than that are refused or time out.",
+		},
+		{
+			Key: "listen_mode", Section: SectionServer, Kind: Enum, Values: []string{"shared", "slots"},
+			Reload: Restart, Default: "shared",
+			Help: "one socket for all workers (shared) or one for each (slots)",
+			Doc: "`shared` gives a connection to whichever worker is free. `slots` gives each worker a socket of its own with " +
+				"SO_REUSEPORT: keep-alive connections spread evenly, but a connection may wait for a busy worker while another " +
+				"is idle.",
+		},
+		{
+			Key: "socket_mode", Section: SectionServer, Kind: Mode, Reload: Restart, Default: "0660",
+			Help: "permission bits of unix sockets, in octal",
+			Doc: "The socket gets exactly these bits, whatever the umask. In files write the digits in quotes, since TOML and " +
+				"YAML do not tell `660` from `0660` in the same way.",
+		},
+	}
+}
+
+func workerSettings() []Setting {
+	return []Setting{
+		{
+			Key: "workers", Short: "w", Section: SectionWorkers, Kind: Int, Min: 1, Max: 4096, Reload: Live,
+			Default: "2", Fallback: "WEB_CONCURRENCY",
+			Help: "number of worker processes",
+			Doc: "The environment variable `WEB_CONCURRENCY` replaces the default. Two is the fewest that keep the port " +
+				"answering while a worker is replaced; one for each processor is a good start.",
+		},
+		{
+			Key: "worker_class", Short: "k", Section: SectionWorkers, Kind: String, Reload: Workers, Default: "sync",
+			Help: "how a worker runs requests: sync or threaded",
+			Doc: "`sync` runs one request at a time in each worker, `threaded` runs `threads` of them at once. When the class " +
+				"is not given and `threads` is more than 1, it is `threaded`.",
+		},
+		{
+			Key: "threads", Section: SectionWorkers, Kind: Int, Min: 1, Max: 4096, Reload: Workers, Default: "1",
+			Help: "requests a threaded worker runs at once",
+			Doc:  "Each has an instance of the guest of its own, so memory grows with it.",
+		},
+		{
+			Key: "worker_connections", Section: SectionWorkers, Kind: Int, Min: 1, Max: 1_000_000, Reload: Workers,
+			Default: "1000",
+			Help:    "connections a worker holds open, idle ones included",
+			Doc:     "At the limit the worker accepts no more; the connections wait in the kernel for it or another worker.",
+		},
+		{
+			Key: "queue_limit", Section: SectionWorkers, Kind: Int, Min: 0, Max: 1_000_000, Reload: Workers, Default: "64",
+			Help: "requests that may wait for a free thread of a worker",
+			Doc:  "More are answered with 503 at once. Class `sync` has no queue.",
+		},
+		{
+			Key: "max_requests", Section: SectionWorkers, Kind: Int, Min: 0, Max: 1 << 31, Reload: Workers, Default: "0",
+			Help: "requests after which a worker is replaced; 0 for never",
+			Doc:  "It contains the harm of a guest or host that leaks. The replacement is ready before the worker goes.",
+		},
+		{
+			Key: "max_requests_jitter", Section: SectionWorkers, Kind: Int, Min: 0, Max: 1 << 31, Reload: Workers,
+			Default: "0",
+			Help:    "random number of requests added to max_requests",
+			Doc:     "Each worker draws its own, so that they are not all replaced at the same time.",
+		},
+	}
+}
