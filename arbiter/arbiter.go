@@ -1,0 +1,188 @@
+package arbiter
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/appserver-go/appserver/internal/fault"
+	"github.com/appserver-go/appserver/internal/proto"
+)
+
+const (
+	// pollEvery is how often the scoreboards are read.
+	pollEvery = 250 * time.Millisecond
+	// exitGrace is how long a worker may take to exit that has no reason to live on: it reported a failure, its control
+	// socket closed, or a quick halt told it to go.
+	exitGrace = 2 * time.Second
+	// closeGrace bounds the wait for the workers to say that they accept no more, before the listening sockets go.
+	closeGrace = time.Second
+	// drainMargin is what a worker gets beyond graceful_timeout to cut its last requests off by itself.
+	drainMargin = 500 * time.Millisecond
+	// bootAttempts is how many workers in a row may die before one was ever ready.
+	bootAttempts = 5
+)
+
+// Arbiter keeps workers alive. Make one with New; Run owns it from then on.
+type Arbiter struct {
+	opts Options
+	env  env
+	log  *slog.Logger
+
+	events chan event
+	done   chan struct{} // closed when nobody reads events any more
+
+	gen     *generation // what new workers are spawned in
+	age     uint64      // of the youngest worker
+	workers []*worker   // every process that has not been reaped, oldest first
+	slots   []*slot     // the places to fill, by number
+
+	bootAttempts int           // see the constant; a check makes one
+	checked      *proto.Ready  // not nil in a check: where its result goes
+	healthy      time.Duration // see healthyAfter; tests shorten it
+
+	polled     time.Time
+	oomKills   int64
+	everReady  bool  // some worker was ready once
+	announced  bool  // Options.Ready was called
+	bootDeaths int   // workers that died in a row before one was ever ready
+	failure    error // why the server ends, when nobody asked it to
+	halt       *halt // not nil once the server is going down
+	portsGone  bool  // the listening sockets are closed
+}
+
+// New returns an arbiter that runs workers of this very executable. An error means that o makes no sense, or that the
+// settings are too large for the message that carries them to a worker.
+func New(o Options) (*Arbiter, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	a := newArbiter(o, newSystem(&o))
+	first := spec{gen: a.gen}
+	if _, err := proto.Encode(first.start()); err != nil {
+		return nil, fault.New("shorten the largest settings", "hand the settings to a worker: %w", err)
+	}
+	return a, nil
+}
+
+func newArbiter(o Options, e env) *Arbiter {
+	a := &Arbiter{
+		opts: o, env: e, log: o.Log,
+		events: make(chan event), done: make(chan struct{}),
+		gen: o.firstGeneration(), bootAttempts: bootAttempts, healthy: healthyAfter,
+	}
+	a.oomKills, _ = e.oomKills()
+	return a
+}
+
+// Run serves until a signal or the end of ctx, which counts as TERM, halts it. It returns nil after a halt that was
+// asked for, and a *fault.Error with the exit code when the first workers could not boot. However it returns, no worker
+// is left, the sockets are closed, files of unix sockets are unlinked and the pidfile is removed. Signals are
+// handled by Run from its beginning to its end. It must be called once.
+func (a *Arbiter) Run(ctx context.Context) (err error) {
+	signals, stopSignals := a.env.signals()
+	defer stopSignals()
+	defer func() {
+		if p := recover(); p != nil {
+			a.log.Error("Internal error", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			err = fault.New("this is a bug in appserver: please report it with the log", "internal error in the arbiter: %v", p)
+		}
+		a.release()
+	}()
+	a.polled = time.Now()
+	a.scale(a.opts.Workers)
+	a.loop(ctx.Done(), signals)
+	return a.failure
+}
+
+// loop waits for something to happen and deals with it, until the last worker of a halt is gone.
+func (a *Arbiter) loop(canceled <-chan struct{}, signals <-chan os.Signal) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		a.tick(time.Now())
+		if a.halt != nil && len(a.workers) == 0 {
+			a.endHalt()
+			return
+		}
+		timer.Reset(time.Until(a.nextTick()))
+		select {
+		case <-timer.C:
+		case sig := <-signals:
+			a.handleSignal(sig)
+		case ev := <-a.events:
+			a.handleEvent(ev)
+		case <-canceled:
+			canceled = nil
+			a.beginHalt(false, "canceled")
+		}
+	}
+}
+
+// tick does everything whose time has come.
+func (a *Arbiter) tick(now time.Time) {
+	if now.Sub(a.polled) >= pollEvery {
+		a.reap()
+		a.poll(now)
+	}
+	for _, w := range a.workers {
+		if !w.deadline.IsZero() && !now.Before(w.deadline) {
+			a.expire(w, now)
+		}
+	}
+	a.manage(now)
+	a.closeInHalt(now)
+}
+
+// nextTick returns when the next thing is due that no event announces.
+func (a *Arbiter) nextTick() time.Time {
+	next := a.polled.Add(pollEvery)
+	sooner := func(t time.Time) {
+		if !t.IsZero() && t.Before(next) {
+			next = t
+		}
+	}
+	for _, w := range a.workers {
+		sooner(w.deadline)
+	}
+	if a.halt != nil {
+		if !a.portsGone {
+			sooner(a.halt.closeBy)
+		}
+		return next
+	}
+	for _, s := range a.slots {
+		if s.wanting() {
+			sooner(s.notBefore)
+		}
+	}
+	return next
+}
+
+// post is how the workers' goroutines reach the loop.
+func (a *Arbiter) post(ev event) bool {
+	select {
+	case a.events <- ev:
+		return true
+	case <-a.done:
+		return false
+	}
+}
+
+// release gives back everything the arbiter holds. Workers are left only when the loop broke.
+func (a *Arbiter) release() {
+	close(a.done)
+	for _, w := range a.workers {
+		w.signal(killSignal)
+		w.proc.close()
+	}
+	a.closeSockets()
+	if a.opts.Pidfile != nil {
+		if err := a.opts.Pidfile.Remove(); err != nil {
+			a.log.Warn("Could not remove the pidfile", "error", err)
+		}
+	}
+}

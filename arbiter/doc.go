@@ -1,0 +1,41 @@
+// Package arbiter supervises worker processes: it spawns them, watches their scoreboards, kills what is stuck, replaces
+// what died, scales, and ends them all in good order. It owns the pidfile and, while it runs, the listening sockets. It
+// runs no guest, parses no request and knows no setting but the few in Options. Command appserver calls it.
+//
+// # One goroutine
+//
+// Run is the only goroutine that touches an Arbiter's state. Others send it events: one goroutine per worker reads its
+// control socket, one its standard error, and os/signal delivers signals. Process creation, signals and wait statuses
+// come through the interface env, so that tests run whole lives of an arbiter on a virtual clock without processes.
+//
+// # Workers
+//
+//	spawned --hello--> booted --ready--> ready --drain--> draining --exit--> exited
+//	   any of them --SIGABRT--> aborted --SIGKILL--> killed --exit--> exited
+//
+// A worker lives in a slot, and its replacement takes the slot over. A worker that dies unasked is replaced at once the
+// first time; when its successors fail too, the slot waits 0.1 s, 0.2 s, … 5 s, and starts over after 10 s of health.
+// A worker that asks to retire serves until its replacement is ready.
+//
+// The arbiter times everything by its own clock. A request that is still in its slot abort_grace after timeout, a beat
+// that stood still for worker_timeout, and a worker not ready after boot_timeout are answered with SIGABRT, and with
+// SIGKILL one abort_grace later. Only time during which the arbiter itself ran counts.
+//
+// As long as no worker has been ready, a worker that reports a failure, that exceeds boot_timeout, or five that died
+// in a row end the server with exit code 3 (a worker failed to boot) or 4 (the guest failed to load), as in gunicorn.
+// Later the arbiter never gives up.
+//
+// # Signals
+//
+//	TERM        finish requests within graceful_timeout, then exit; again: as INT
+//	INT, QUIT   exit within two seconds
+//	TTIN, TTOU  one worker more, one less (never less than one)
+//	USR1        reopen the log files, here and in the workers
+//	WINCH       drain all workers and stay, keeping the sockets; TTIN brings workers back. Ignored when standard input or
+//	            standard error is a terminal, which sends it whenever its window is resized
+//	CHLD        a worker, or as process 1 anybody's orphan, has died
+//	HUP, USR2   not available yet: logged and ignored
+//
+// Signals are handled one by one in the order of their arrival: three TTIN add three workers, provided that they are not
+// sent so fast that the kernel merges them.
+package arbiter

@@ -1,0 +1,130 @@
+package arbiter
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/appserver-go/appserver/internal/fault"
+)
+
+// scale makes n slots: new ones take the lowest free numbers, and those of the oldest workers go.
+func (a *Arbiter) scale(n int) {
+	for len(a.slots) < n {
+		number := 0
+		for number < len(a.slots) && a.slots[number].number == number {
+			number++
+		}
+		a.slots = slices.Insert(a.slots, number, &slot{number: number})
+	}
+	for len(a.slots) > n {
+		i := a.surplus()
+		s := a.slots[i]
+		a.slots = slices.Delete(a.slots, i, i+1)
+		a.retire(s.next, "surplus")
+		a.retire(s.current, "surplus")
+	}
+}
+
+// surplus chooses the slot to give up: one without a worker, or one whose worker does not serve yet, so that whoever
+// serves goes on, or else that of the oldest worker.
+func (a *Arbiter) surplus() int {
+	rank := func(s *slot) uint64 {
+		switch {
+		case s.current == nil:
+			return 0
+		case !s.current.served():
+			return 1
+		default:
+			return 1 + s.current.spec.age
+		}
+	}
+	best := 0
+	for i, s := range a.slots {
+		if rank(s) < rank(a.slots[best]) {
+			best = i
+		}
+	}
+	return best
+}
+
+// retire ends a worker that has lost its place: it drains, or is killed if it serves nobody yet.
+func (a *Arbiter) retire(w *worker, why string) {
+	switch {
+	case w == nil || w.state >= draining:
+	case w.state < ready:
+		w.dismiss(why)
+	default:
+		w.log.Info("Draining worker", "reason", why)
+		grace := w.spec.gen.limits.gracefulTimeout
+		w.drain(time.Now(), grace, grace+drainMargin, false)
+	}
+}
+
+// manage fills the slots that may be filled now.
+func (a *Arbiter) manage(now time.Time) {
+	if a.halt != nil {
+		return
+	}
+	for _, s := range a.slots {
+		if s.wanting() && !now.Before(s.notBefore) && a.halt == nil {
+			a.spawn(s, now)
+		}
+	}
+}
+
+// spawn starts a worker for s, beside its present one if there is one.
+func (a *Arbiter) spawn(s *slot, now time.Time) {
+	a.age++
+	sp := spec{age: a.age, slot: s.number, gen: a.gen, check: a.checked != nil}
+	proc, err := a.env.start(sp, a.post)
+	if err != nil {
+		a.spawnFailed(s, now, err)
+		return
+	}
+	w := &worker{
+		proc: proc, pid: proc.pid(), spec: sp, spawnedAt: now,
+		log: a.log.With("pid", proc.pid(), "worker", sp.age, "slot", sp.slot),
+	}
+	if limit := sp.gen.limits.bootTimeout; limit > 0 {
+		w.expect(now, forReady, limit, fmt.Sprintf("was not ready within boot_timeout (%v)", limit))
+	}
+	a.workers = append(a.workers, w)
+	if s.current == nil {
+		s.current = w
+	} else {
+		s.next = w
+	}
+	w.log.Info("Booting worker")
+}
+
+// spawnFailed deals with a system that gives no more processes: it counts as a worker that died at once.
+func (a *Arbiter) spawnFailed(s *slot, now time.Time, err error) {
+	loud := s.failed(now, time.Time{}, a.healthy)
+	a.bootFailed(fault.WithCode(fault.BootFailed, "check the limits on processes, descriptors and memory",
+		"start worker process: %w", err), false)
+	if a.halt == nil {
+		a.logAt(loud, "Could not start a worker", "slot", s.number, "error", err, "retry_in", s.backoff)
+	}
+}
+
+// slotOf returns the slot w belongs to, or nil if it has lost its place.
+func (a *Arbiter) slotOf(w *worker) *slot {
+	for _, s := range a.slots {
+		if s.current == w || s.next == w {
+			return s
+		}
+	}
+	return nil
+}
+
+// serving counts the workers that are ready.
+func (a *Arbiter) serving() int {
+	n := 0
+	for _, w := range a.workers {
+		if w.state == ready {
+			n++
+		}
+	}
+	return n
+}

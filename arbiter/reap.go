@@ -1,0 +1,173 @@
+package arbiter
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/appserver-go/appserver/internal/fault"
+)
+
+// stderrShown is how much of a dead worker's standard error goes into the error record; debug gets all that was kept.
+const stderrShown = 4 << 10
+
+// reap takes the status of every child that died. As process 1 the arbiter also inherits orphans that are not its own.
+func (a *Arbiter) reap() {
+	for {
+		pid, st, ok := a.env.reap()
+		if !ok {
+			return
+		}
+		i := slices.IndexFunc(a.workers, func(w *worker) bool { return w.pid == pid && !w.reaped })
+		if i < 0 {
+			a.log.Debug("Reaped a process that is no worker", "pid", pid, "status", st.String())
+			continue
+		}
+		w := a.workers[i]
+		w.reaped, w.status, w.deadline = true, st, time.Time{}
+		if w.ended {
+			a.bury(w, time.Now())
+		} else {
+			w.proc.finish() // the ended event leads to bury
+		}
+	}
+}
+
+// bury deals with a worker whose process is gone and whose last words have been read, whichever came last.
+func (a *Arbiter) bury(w *worker, now time.Time) {
+	if !w.reaped {
+		return // its descriptors are closed, so its end is near; the eof event has set a deadline
+	}
+	a.workers = slices.DeleteFunc(a.workers, func(other *worker) bool { return other == w })
+	a.explainKill(w)
+	a.reportLost(w, now)
+	w.proc.close()
+	s := a.slotOf(w)
+	if s == nil || a.halt != nil {
+		a.logExit(w, slog.LevelError)
+		return
+	}
+	s.leave(w)
+	level, healthy := slog.LevelDebug, a.healthy
+	if w.murdered {
+		healthy = 0 // it would live, so its place need not wait
+	}
+	if s.failed(now, w.readyAt, healthy) {
+		level = slog.LevelError
+	}
+	if !w.served() {
+		a.bootFailed(a.bootError(w))
+	}
+	switch {
+	case a.failure == nil:
+		a.logExit(w, level, "retry_in", s.notBefore.Sub(now))
+	case w.stderr == "":
+		a.logExit(w, slog.LevelDebug) // Run returns the reason
+	default:
+		a.logExit(w, slog.LevelError)
+	}
+}
+
+// explainKill finds out who sent a SIGKILL that the arbiter did not send.
+func (a *Arbiter) explainKill(w *worker) {
+	if w.status.signal != killSignal || w.reason != "" {
+		return
+	}
+	n, known := a.env.oomKills()
+	if known && n > a.oomKills {
+		a.oomKills = n
+		w.reason = "killed by the kernel for want of memory"
+		return
+	}
+	w.reason, w.murdered = "killed by SIGKILL, which the arbiter did not send", known
+}
+
+// reportLost tells of the requests that died with the worker.
+func (a *Arbiter) reportLost(w *worker, now time.Time) {
+	snap := w.proc.board()
+	for _, row := range snap.Rows {
+		if !row.Busy {
+			continue
+		}
+		started := row.Started
+		if started.Before(w.spawnedAt) {
+			started = w.spawnedAt
+		}
+		if started.After(now) {
+			started = now
+		}
+		if a.halt != nil {
+			a.halt.cut++
+		}
+		a.opts.Lost(LostRequest{
+			Call: row.Call, Started: started, Duration: now.Sub(started),
+			Reason: w.cause(), PID: w.pid, Slot: w.spec.slot,
+		})
+	}
+}
+
+// logExit writes the one record of a worker's end. An end that was asked for and went well is no news.
+func (a *Arbiter) logExit(w *worker, level slog.Level, attrs ...any) {
+	if w.dismissed && (w.status == (status{}) || !w.served()) {
+		w.log.Info("Worker exited")
+		if w.stderr != "" {
+			w.log.Debug("All that the worker wrote to its standard error", "stderr", w.stderr)
+		}
+		return
+	}
+	if st := w.status.String(); st != w.cause() {
+		attrs = append([]any{"status", st}, attrs...)
+	}
+	attrs = append([]any{"reason", w.cause()}, attrs...)
+	if w.failed != nil && w.failed.Hint != "" {
+		attrs = append(attrs, "hint", w.failed.Hint)
+	}
+	if w.stderr != "" {
+		attrs = append(attrs, "stderr", w.stderr[:min(len(w.stderr), stderrShown)])
+	}
+	w.log.Log(context.Background(), level, "Worker died", attrs...)
+	if len(w.stderr) > stderrShown {
+		w.log.Debug("All that the worker wrote to its standard error", "stderr", w.stderr)
+	}
+}
+
+// bootError makes the error with which a server ends whose first worker died like w, and tells whether a second try
+// could go no better.
+func (a *Arbiter) bootError(w *worker) (err *fault.Error, definite bool) {
+	switch {
+	case w.failed != nil:
+		code := w.failed.Code
+		if code != fault.LoadFailed {
+			code = fault.BootFailed
+		}
+		return &fault.Error{Err: errors.New(w.failed.Message), Hint: w.failed.Hint, Code: code}, true
+	case w.status.signal == 0 && (w.status.code == fault.BootFailed || w.status.code == fault.LoadFailed):
+		return fault.WithCode(w.status.code, "the log may say more", "worker exited with code %d without saying why",
+			w.status.code), true
+	case w.bootLate:
+		code, doing := fault.BootFailed, ""
+		switch w.stage {
+		case "loading", "compiling", "starting":
+			code, doing = fault.LoadFailed, ": it was still "+w.stage+" the guest"
+		}
+		return fault.WithCode(code, "raise boot_timeout if the guest needs more time to start",
+			"worker %s%s", w.reason, doing), true
+	}
+	const hint = "the log has what workers wrote before they died"
+	if a.bootAttempts == 1 {
+		return fault.WithCode(fault.BootFailed, hint, "worker died while booting: %s", w.cause()), true
+	}
+	return fault.WithCode(fault.BootFailed, hint, "%d workers in a row died while booting, the last one: %s",
+		a.bootAttempts, w.cause()), false
+}
+
+// logAt logs an error, or a debug record of it where errors would flood the log.
+func (a *Arbiter) logAt(loud bool, msg string, attrs ...any) {
+	level := slog.LevelDebug
+	if loud {
+		level = slog.LevelError
+	}
+	a.log.Log(context.Background(), level, msg, attrs...)
+}

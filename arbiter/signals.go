@@ -1,0 +1,87 @@
+package arbiter
+
+import (
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/appserver-go/appserver/internal/proto"
+)
+
+// handled returns the signals that the arbiter answers. SIGABRT keeps Go's default: a dump of all stacks.
+func handled() []os.Signal {
+	return []os.Signal{
+		syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2,
+		syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGWINCH, syscall.SIGCHLD,
+	}
+}
+
+// termEcho is how soon after the first a second SIGTERM is taken for the same wish: timeout(1), and supervisors that signal
+// a process and then its group, send two.
+const termEcho = 500 * time.Millisecond
+
+// handleSignal does what a signal asks for; the package comment lists the signals.
+func (a *Arbiter) handleSignal(s os.Signal) {
+	sig, _ := s.(syscall.Signal)
+	if sig == syscall.SIGCHLD {
+		a.reap()
+		return
+	}
+	if sig == syscall.SIGWINCH && a.env.terminal() {
+		a.log.Debug("Ignoring the resize of a terminal")
+		return
+	}
+	a.log.Info("Handling signal", "signal", shortName(sig))
+	switch sig {
+	case syscall.SIGTERM:
+		if a.halt != nil && time.Since(a.halt.since) < termEcho {
+			a.log.Debug("Ignoring the echo of a signal")
+			return
+		}
+		a.stop(false)
+	case syscall.SIGINT, syscall.SIGQUIT:
+		a.stop(true)
+	case syscall.SIGTTIN:
+		a.rescale(len(a.slots) + 1)
+	case syscall.SIGTTOU:
+		a.rescale(max(len(a.slots)-1, min(len(a.slots), 1)))
+	case syscall.SIGWINCH:
+		a.rescale(0)
+	case syscall.SIGUSR1:
+		a.reopenLogs()
+	default:
+		a.log.Warn("This signal is not available yet", "signal", shortName(sig))
+	}
+}
+
+// stop begins a halt, or hastens the one that is under way.
+func (a *Arbiter) stop(quick bool) {
+	switch {
+	case a.halt == nil:
+		a.beginHalt(quick, "signal")
+	case !a.halt.quick:
+		a.log.Info("Quick shutdown requested")
+		a.hasten()
+	}
+}
+
+// rescale changes the number of workers unless the server is going down.
+func (a *Arbiter) rescale(n int) {
+	if a.halt != nil || n == len(a.slots) {
+		return
+	}
+	a.log.Info("Changing the number of workers", "from", len(a.slots), "to", n)
+	a.scale(n)
+}
+
+// reopenLogs reopens the log files everywhere, after a rotation.
+func (a *Arbiter) reopenLogs() {
+	if err := a.opts.ReopenLogs(); err != nil {
+		a.log.Error("Could not reopen the log files", "error", err)
+	}
+	for _, w := range a.workers {
+		if w.state != spawned && w.state < aborted {
+			w.send(proto.Message{Type: proto.TypeReopen})
+		}
+	}
+}
