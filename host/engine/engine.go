@@ -1,0 +1,150 @@
+// Package engine runs WebAssembly core modules with wazero: it compiles them, gives their instances memory, clocks,
+// directories and streams within limits, calls them, and interrupts them. It knows no HTTP and no guest ABI: the
+// packages host/httpwasm and host/cgi are its callers and say what a module has to export and import.
+//
+// A process has one Engine. wazero's rules that callers need not know are kept here: one Runtime per process,
+// anonymous instances, no Close while a call runs, off-heap linear memory, a table limit, real clocks and randomness.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+
+	"github.com/appserver-go/appserver/internal/fault"
+)
+
+// defaultTableLimit is the table limit when the options have none.
+const defaultTableLimit = 1 << 20
+
+// features are the proposals that guests may use: WebAssembly 2.0 and what wazero implements soundly beyond it. Its
+// exception handling is left off because it corrupts locals in v1.12.0 (wazero issue 2504), threads because an
+// instance serves one request at a time.
+const features = api.CoreFeaturesV2 | experimental.CoreFeaturesTailCall |
+	experimental.CoreFeaturesExtendedConst | experimental.CoreFeaturesTypedFunctionReferences
+
+// Options configure an Engine.
+type Options struct {
+	// CacheDir is a directory for compiled code, "" for none. Whoever can write to it runs native code in the
+	// process, so it is created with mode 0700 and refused when it is not ours or others may write to it.
+	CacheDir string
+	// MemoryLimit is the linear memory an instance may have, in bytes; it is rounded down to whole pages of 64 KiB.
+	// 0 means the 4 GiB that a module can address.
+	MemoryLimit int64
+	// MemoryBudget bounds the linear memory of all live instances together, in bytes; 0 means no bound.
+	MemoryBudget int64
+	// TableLimit is the number of elements a table may have; 0 means 1<<20.
+	TableLimit int
+	// Interrupt stops a guest when the context of its call is done. Guest code gets slower by it (2-10x in loops),
+	// but without it a looping guest can be ended only together with its process. Guest code looks at the context in
+	// its loops and, by way of the host, when it sleeps or waits: recursion without a loop is not stopped, short of
+	// the end of its stack.
+	Interrupt bool
+	// Log receives what concerns the engine itself; nil discards it.
+	Log *slog.Logger
+}
+
+// limitPages returns the memory limit in pages.
+func (o *Options) limitPages() uint32 {
+	if o.MemoryLimit <= 0 {
+		return maxPages
+	}
+	return uint32(min(o.MemoryLimit/pageSize, maxPages))
+}
+
+// Engine holds the process's wazero Runtime. Modules and host functions are added to it by one goroutine at a time;
+// everything else is safe for concurrent use.
+type Engine struct {
+	opts      Options
+	runtime   wazero.Runtime
+	cache     wazero.CompilationCache // nil without a directory
+	inUse     bool                    // the runtime holds more than the WASI functions
+	budget    budget
+	instances atomic.Int64
+	live      sync.Map // api.Module -> *Instance, for host functions
+}
+
+// Stats says what the live instances of an Engine use.
+type Stats struct {
+	// Instances is the number of live instances.
+	Instances int64
+	// MemoryBytes is the linear memory of all of them together.
+	MemoryBytes int64
+	// MemoryBudget is what they may have together; 0 means no bound.
+	MemoryBudget int64
+	// DeniedGrows counts requests for memory that were refused for the limit of an instance or for the budget.
+	DeniedGrows uint64
+}
+
+// New makes the process's Engine with the WASI preview 1 functions in it. Errors are those of the cache directory.
+func New(ctx context.Context, o Options) (*Engine, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.TableLimit <= 0 {
+		o.TableLimit = defaultTableLimit
+	}
+	if o.limitPages() == 0 {
+		return nil, fault.New("give at least 64KiB", "the memory limit of %d bytes is less than one page", o.MemoryLimit)
+	}
+	e := &Engine{opts: o, budget: budget{limit: o.MemoryBudget}}
+	if o.CacheDir != "" {
+		cache, err := openCache(o.CacheDir)
+		if err != nil {
+			return nil, err
+		}
+		e.cache = cache
+	}
+	if err := e.newRuntime(ctx); err != nil {
+		return nil, errors.Join(err, e.Close(ctx))
+	}
+	return e, nil
+}
+
+// newRuntime makes the Runtime with the WASI functions in it.
+func (e *Engine) newRuntime(ctx context.Context) error {
+	config := wazero.NewRuntimeConfig().WithCoreFeatures(features).WithCloseOnContextDone(e.opts.Interrupt)
+	if e.cache != nil {
+		config = config.WithCompilationCache(e.cache)
+	}
+	e.runtime = wazero.NewRuntimeWithConfig(ctx, config)
+	if err := e.instantiateWASI(ctx); err != nil {
+		return fmt.Errorf("define the WASI functions: %w", err)
+	}
+	return nil
+}
+
+// Close releases the engine and all compiled code. No call may run any more. Calling it again does nothing.
+func (e *Engine) Close(ctx context.Context) error {
+	err := e.runtime.Close(ctx)
+	if e.cache != nil {
+		err = errors.Join(err, e.cache.Close(ctx))
+	}
+	return err
+}
+
+// HostModule starts the definition of a module of host functions, for guests to import by that name. Define functions
+// with WithGoModuleFunction only (reflection is thirty times slower) and instantiate it once per engine. A host
+// function reports an error by panicking with it: the call ends with a *Trap of KindHost that wraps the error.
+// Define and compile from one goroutine at a time.
+func (e *Engine) HostModule(name string) wazero.HostModuleBuilder {
+	e.inUse = true
+	return e.runtime.NewHostModuleBuilder(name)
+}
+
+// Stats returns what the live instances use at this moment.
+func (e *Engine) Stats() Stats {
+	return Stats{
+		Instances:    e.instances.Load(),
+		MemoryBytes:  e.budget.used.Load(),
+		MemoryBudget: e.budget.limit,
+		DeniedGrows:  e.budget.denied.Load(),
+	}
+}

@@ -1,0 +1,209 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+
+	"github.com/appserver-go/appserver/internal/fault"
+)
+
+// Spec is what an instance gets to see of the world. Nothing else is visible to it.
+type Spec struct {
+	// Args is argv, the program's name included. Strings with a NUL are an error.
+	Args []string
+	// Env holds "K=V" strings. Strings with a NUL are an error.
+	Env []string
+	// Dirs are the directories the guest may use.
+	Dirs []Dir
+	// Stdin is where the guest reads; nil is empty. A read must return when the context of the call is done, for a
+	// guest that waits in one is not interrupted.
+	Stdin io.Reader
+	// Stdout and Stderr take what the guest prints; nil discards it.
+	Stdout, Stderr io.Writer
+	// OnSleep, if set, is called on the guest's goroutine before it sleeps for 5 milliseconds or more: the
+	// moment to pass on what it has printed.
+	OnSleep func()
+	// Start names functions to run at start, in this order; those the module does not export are passed over.
+	Start []string
+}
+
+// Instance is a live module. One goroutine at a time may use it, save for Broken, which the same goroutine calls.
+type Instance struct {
+	engine *Engine
+	mod    api.Module
+	memory *memory
+	dirs   []*rootFS
+	env    []string
+
+	onSleep func()
+
+	ctx    context.Context // of the innermost running call; host functions wait on it
+	depth  int             // running calls: a host function may call the guest again
+	broken bool
+	closed bool
+}
+
+// Instantiate makes an instance and runs the start functions; ctx bounds them. Errors are a *fault.Error with the
+// code LoadFailed when the host lacks what the module imports or a directory cannot be opened, and a *Trap otherwise.
+func (m *Module) Instantiate(ctx context.Context, s Spec) (*Instance, error) {
+	m.link.Do(func() { m.linkErr = m.checkImports() })
+	if m.linkErr != nil {
+		return nil, m.linkErr
+	}
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	i := &Instance{engine: m.engine, ctx: ctx, env: s.Env, onSleep: s.OnSleep}
+	if err := i.open(m, &s); err != nil {
+		return nil, errors.Join(err, i.free())
+	}
+	m.engine.instances.Add(1)
+	if err := i.start(ctx, m, &s); err != nil {
+		return nil, errors.Join(err, i.Close())
+	}
+	return i, nil
+}
+
+// check refuses what C strings cannot hold.
+func (s *Spec) check() error {
+	for _, v := range slices.Concat(s.Args, s.Env) {
+		if strings.IndexByte(v, 0) >= 0 {
+			return &Trap{Kind: KindHost, Err: fmt.Errorf("the argument or variable %q holds a NUL", v)}
+		}
+	}
+	return nil
+}
+
+// open acquires what the instance needs of the host.
+func (i *Instance) open(m *Module, s *Spec) error {
+	var limits MemoryLimits
+	if m.memory != nil {
+		limits = *m.memory
+	}
+	mem, err := newMemory(&i.engine.budget, limits.Min, limits.Max)
+	if err != nil {
+		return &Trap{Kind: KindMemoryLimit, Err: err}
+	}
+	i.memory = mem
+	for _, d := range s.Dirs {
+		root, err := openRoot(d)
+		if err != nil {
+			return err
+		}
+		i.dirs = append(i.dirs, root)
+	}
+	return nil
+}
+
+// start instantiates the module and runs its start functions.
+func (i *Instance) start(ctx context.Context, m *Module, s *Spec) error {
+	if err := i.enter(ctx); err != nil {
+		return err
+	}
+	err := i.guard(ctx, func() (err error) {
+		octx := experimental.WithMemoryAllocator(ctx, i.memory)
+		octx = experimental.WithCloseNotifier(octx, experimental.CloseNotifyFunc(i.closing))
+		octx = context.WithValue(octx, instanceKey{}, i)
+		i.mod, err = m.engine.runtime.InstantiateModule(octx, m.compiled, i.config(s))
+		return err
+	})
+	i.leave(ctx)
+	if err != nil {
+		return err
+	}
+	m.engine.live.Store(i.mod, i)
+	for _, name := range s.Start {
+		fn := i.mod.ExportedFunction(name)
+		if fn == nil {
+			continue
+		}
+		def := fn.Definition()
+		if n := len(def.ParamTypes()); n > 0 {
+			return &Trap{Kind: KindHost, Err: fmt.Errorf("the start function %s has %d parameters, must have none", name, n)}
+		}
+		if err := i.Call(ctx, fn, make([]uint64, len(def.ResultTypes()))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Function returns the exported function, nil when there is none. Look it up once: it costs microseconds. It may be
+// called by one goroutine at a time, with Call.
+func (i *Instance) Function(name string) api.Function { return i.mod.ExportedFunction(name) }
+
+// Memory returns the instance's linear memory, nil when it has none. Neither it nor a view of it may be used after
+// Close: the addresses are gone.
+func (i *Instance) Memory() api.Memory {
+	if i.memory.room == nil {
+		return nil
+	}
+	return i.mod.Memory()
+}
+
+// Broken reports that the instance trapped, exited or was interrupted: it must be closed and never used again.
+func (i *Instance) Broken() bool { return i.broken || i.closed }
+
+// Close releases the instance. It must not be called during a Call. Calling it again does nothing.
+func (i *Instance) Close() error {
+	if i.closed {
+		return nil
+	}
+	i.closed = true
+	var err error
+	if i.mod != nil {
+		i.engine.live.Delete(i.mod)
+		err = i.mod.Close(context.Background())
+	}
+	i.engine.instances.Add(-1)
+	return errors.Join(err, i.free())
+}
+
+// free gives back what open acquired. Wazero does not do so for a module that its context closed.
+func (i *Instance) free() error {
+	var errs []error
+	for _, d := range i.dirs {
+		errs = append(errs, d.close())
+	}
+	if i.memory != nil {
+		errs = append(errs, i.memory.release())
+	}
+	return errors.Join(errs...)
+}
+
+// checkImports reports all functions that the module imports and no host module offers.
+func (m *Module) checkImports() error {
+	const most = 10
+	var missing []string
+	for _, want := range m.imports {
+		text := fmt.Sprintf("%s.%s %s", want.Module, want.Name, Signature(want.Params, want.Results))
+		host := m.engine.runtime.Module(want.Module)
+		if host == nil {
+			missing = append(missing, text)
+			continue
+		}
+		have, ok := host.ExportedFunctionDefinitions()[want.Name]
+		if !ok {
+			missing = append(missing, text)
+		} else if sig := Signature(have.ParamTypes(), have.ResultTypes()); sig != Signature(want.Params, want.Results) {
+			missing = append(missing, text+", which the host has as "+sig)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	more := ""
+	if n := len(missing) - most; n > 0 {
+		missing, more = missing[:most], fmt.Sprintf(" and %d more", n)
+	}
+	return fault.WithCode(fault.LoadFailed,
+		"build the guest for WASI preview 1 (wasip1) or for the http-wasm handler ABI; other hosts' functions do not exist here",
+		"the module imports functions that do not exist: %s%s", strings.Join(missing, "; "), more)
+}

@@ -1,0 +1,185 @@
+// Package host loads a guest: it finds out what a file is, compiles it, starts it and hands out a handler that serves
+// exchanges with it. How a guest is spoken to is the business of the packages below it, one for each protocol; how it
+// is run is that of host/engine. The package is called by a worker's boot sequence, once per process, and knows
+// neither configuration files nor sockets.
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/appserver-go/appserver/exchange"
+	"github.com/appserver-go/appserver/host/cgi"
+	"github.com/appserver-go/appserver/host/engine"
+	"github.com/appserver-go/appserver/host/httpwasm"
+	"github.com/appserver-go/appserver/internal/fault"
+)
+
+// Options say what to load and how.
+type Options struct {
+	// Path names the guest in messages. It is not opened.
+	Path string
+	// Wasm is the guest's file. It must not change afterwards.
+	Wasm []byte
+	// Protocol is one of the Protocol constants; "" means ProtocolAuto.
+	Protocol string
+
+	// MemoryLimit, MemoryBudget, TableLimit, Interrupt and CacheDir are those of engine.Options.
+	MemoryLimit, MemoryBudget int64
+	TableLimit                int
+	Interrupt                 bool
+	CacheDir                  string
+
+	// Env is the guest's whole environment, as "NAME=value".
+	Env []string
+	// Args are the guest's arguments after its name; see cgi.Options for what CGI makes of them.
+	Args []string
+	// Dirs are the directories the guest sees, in the form of ParseDir.
+	Dirs []string
+	// Config is what an http-wasm guest gets from get_config.
+	Config []byte
+	// Instances is how many requests can be served at a time: the most instances of an http-wasm guest.
+	Instances int
+	// BufferLimit is the most bytes of a body that are held in memory; 0 means the protocol's default.
+	BufferLimit int64
+	// Next gets the requests that an http-wasm guest passes on; nil answers them with 404.
+	Next exchange.Handler
+
+	// Log receives what concerns the server; nil discards it.
+	Log *slog.Logger
+	// GuestLog takes each line that the guest prints or logs, with the ID of the request it served, "" at start. It
+	// is called from the goroutines that serve requests. The text is untrusted. nil discards it.
+	GuestLog func(requestID string, level slog.Level, line string)
+	// Stage is told what Load is busy with: "compiling", then "starting". nil is fine.
+	Stage func(stage string)
+}
+
+// handler is a guest of one protocol.
+type handler interface {
+	exchange.Handler
+	Close() error
+}
+
+// Guest is a loaded guest. It is an exchange.Handler and safe for concurrent use.
+type Guest struct {
+	handler   handler
+	engine    *engine.Engine
+	module    *engine.Module
+	protocol  string
+	instances int
+}
+
+// Load loads a guest; ctx bounds its start. Errors are a *fault.Error, with the code LoadFailed where the guest is at
+// fault.
+func Load(ctx context.Context, o Options) (*Guest, error) {
+	o.setDefaults()
+	if err := checkFile(o.Wasm); err != nil {
+		return nil, o.fault(err)
+	}
+	dirs, err := parseDirs(o.Dirs)
+	if err != nil {
+		return nil, o.fault(err)
+	}
+	eng, err := engine.New(ctx, engine.Options{
+		CacheDir: o.CacheDir, MemoryLimit: o.MemoryLimit, MemoryBudget: o.MemoryBudget, TableLimit: o.TableLimit,
+		Interrupt: o.Interrupt, Log: o.Log,
+	})
+	if err != nil {
+		return nil, &fault.Error{Err: fmt.Errorf("prepare to run guests: %w", err), Hint: fault.Hint(err), Code: fault.BootFailed}
+	}
+	g := &Guest{engine: eng, instances: o.Instances}
+	if err := g.start(ctx, &o, dirs); err != nil {
+		if closeErr := g.Close(); closeErr != nil {
+			o.Log.Error("guest not released", "error", closeErr)
+		}
+		return nil, o.fault(err)
+	}
+	return g, nil
+}
+
+func (o *Options) setDefaults() {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.GuestLog == nil {
+		o.GuestLog = func(string, slog.Level, string) {}
+	}
+	if o.Stage == nil {
+		o.Stage = func(string) {}
+	}
+	o.Instances = max(o.Instances, 1)
+}
+
+// fault names the guest in an error.
+func (o *Options) fault(err error) error {
+	return &fault.Error{Err: fmt.Errorf("load %s: %w", o.Path, err), Hint: fault.Hint(err), Code: fault.LoadFailed}
+}
+
+// start compiles the guest and makes its handler.
+func (g *Guest) start(ctx context.Context, o *Options, dirs []engine.Dir) (err error) {
+	o.Stage("compiling")
+	if g.module, err = g.engine.Compile(ctx, o.Wasm); err != nil {
+		return err
+	}
+	if g.protocol, err = identify(g.module, o.Protocol); err != nil {
+		return err
+	}
+	o.Stage("starting")
+	line := func(ctx context.Context, level slog.Level, line string) { o.GuestLog(requestID(ctx), level, line) }
+	switch g.protocol {
+	case ProtocolHTTPWasm:
+		h, err := httpwasm.New(ctx, g.engine, g.module, httpwasm.Options{
+			Env: o.Env, Args: o.Args, Dirs: dirs, Config: o.Config, Instances: o.Instances, Next: o.Next,
+			BodyLimit: o.BufferLimit, Log: o.Log, GuestLog: line,
+		})
+		if err != nil {
+			return err
+		}
+		g.handler = h
+	case ProtocolCGI:
+		h, err := cgi.New(ctx, g.module, cgi.Options{
+			Env: o.Env, Args: o.Args, Dirs: dirs, BufferLimit: o.BufferLimit, Log: o.Log,
+			Stderr: func(ctx context.Context, text string) { line(ctx, slog.LevelWarn, text) },
+		})
+		if err != nil {
+			return err
+		}
+		g.handler = h
+	}
+	return nil
+}
+
+// exchangeKey is the context key of the exchange that a guest serves.
+type exchangeKey struct{}
+
+// requestID returns the ID of the request that is served under ctx, or "".
+func requestID(ctx context.Context) string {
+	x, ok := ctx.Value(exchangeKey{}).(*exchange.Exchange)
+	if !ok {
+		return ""
+	}
+	return x.Request.ID
+}
+
+// Serve answers x with the guest.
+func (g *Guest) Serve(ctx context.Context, x *exchange.Exchange) error {
+	return g.handler.Serve(context.WithValue(ctx, exchangeKey{}, x), x)
+}
+
+// Stats returns what the guest's instances use at this moment.
+func (g *Guest) Stats() engine.Stats { return g.engine.Stats() }
+
+// Close releases the guest. No request may run.
+func (g *Guest) Close() error {
+	var errs []error
+	if g.handler != nil {
+		errs = append(errs, g.handler.Close())
+	}
+	ctx := context.Background()
+	if g.module != nil {
+		errs = append(errs, g.module.Close(ctx))
+	}
+	return errors.Join(append(errs, g.engine.Close(ctx))...)
+}
