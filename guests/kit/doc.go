@@ -1,0 +1,25 @@
+// Package kit turns an http.Handler into a WebAssembly guest.
+//
+// One program builds into three things:
+//
+//	GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -o app.wasm .   # http-wasm guest, kept between requests
+//	GOOS=wasip1 GOARCH=wasm go build -tags cgi -o app.wasm .             # CGI guest, a fresh instance per request
+//	go run .                                                             # plain net/http on $PORT, to try it out
+//
+// if it registers its handler in an init function, because main is not called in the first kind, and starts the other
+// two from main:
+//
+//	func init() { kit.Handle(handler) }
+//
+//	func main() { kit.Main() }
+//
+// The tag cgi tells the two WebAssembly builds apart: the compiler has no tag for the build mode, and a CGI guest must
+// not import the functions of the http-wasm ABI.
+//
+// A handler's panic is not caught. In an http-wasm guest it ends the instance, as a crash would end a process: the
+// server answers 500, or breaks the response off if it has begun, and goes on with a new instance. Package state does
+// not survive that. http.ErrAbortHandler does the same without a trace in the log.
+//
+// The kit does not open sockets in a guest, and it knows nothing of the server's own packages: it speaks the http-wasm
+// handler ABI (https://http-wasm.io/http-handler-abi/) and CGI (RFC 3875), so other hosts of these run its guests too.
+package kit

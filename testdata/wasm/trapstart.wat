@@ -1,0 +1,7 @@
+;; trapstart: an http-wasm guest whose _start traps. Loading it must fail.
+(module
+  (import "http_handler" "set_status_code" (func $set_status_code (param $status i32)))
+  (memory (export "memory") 1)
+  (func $start (export "_start") unreachable)
+  (func $handle_request (export "handle_request") (result i64) (i64.const 0))
+  (func $handle_response (export "handle_response") (param $ctx i32) (param $is_error i32)))
