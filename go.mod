@@ -9,7 +9,6 @@ require (
 	github.com/spf13/pflag v1.1.0
 	github.com/spf13/viper v1.21.0
 	github.com/tetratelabs/wazero v1.12.0
-	golang.org/x/net v0.62.0
 	golang.org/x/sys v0.49.0
 )
 
