@@ -1,0 +1,138 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/appserver-go/appserver/arbiter"
+	"github.com/appserver-go/appserver/config"
+	"github.com/appserver-go/appserver/internal/accesslog"
+	"github.com/appserver-go/appserver/internal/logsink"
+	"github.com/appserver-go/appserver/workers"
+)
+
+// logFlush bounds what a process waits at its end for the readers of its logs.
+const logFlush = 2 * time.Second
+
+// logs are the open logs of a process.
+type logs struct {
+	Logger *slog.Logger
+	sinks  []*logsink.Sink
+	access *accessLog // nil without one
+}
+
+// openLogs opens the logs that the settings name: "-" is stderr for the server's log and stdout for the access log. Files
+// that it creates are given to who, so that workers of another user can open them again after a rotation.
+func openLogs(cfg *config.Config, stdout, stderr *os.File, who owner) (*logs, error) {
+	l := &logs{}
+	terminal := cfg.ErrorLog == "-" && isTerminal(stderr)
+	newLog := func(w *bytes.Buffer) *slog.Logger { return newLogger(w, cfg.LogFormat, levelOf(cfg), terminal) }
+	notice := func(n int64) []byte {
+		var line bytes.Buffer
+		newLog(&line).LogAttrs(context.Background(), slog.LevelWarn, "Log records were dropped", slog.Int64("dropped", n))
+		return line.Bytes()
+	}
+	errorSink, err := openSink(cfg.ErrorLog, stderr, who, notice)
+	if err != nil {
+		return nil, err
+	}
+	l.sinks = append(l.sinks, errorSink)
+	l.Logger = newLogger(errorSink, cfg.LogFormat, levelOf(cfg), terminal)
+	if cfg.AccessLog == "" {
+		return l, nil
+	}
+	format, err := accesslog.Parse(cfg.AccessLogFormat)
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	accessSink, err := openSink(cfg.AccessLog, stdout, who, nil)
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	l.sinks = append(l.sinks, accessSink)
+	l.access = &accessLog{format: format, sink: accessSink}
+	return l, nil
+}
+
+func openSink(path string, standard *os.File, who owner, notice func(int64) []byte) (*logsink.Sink, error) {
+	opts := logsink.Options{Notice: notice}
+	if path == "-" {
+		return logsink.New(standard, opts), nil
+	}
+	if who.uid >= 0 || who.gid >= 0 {
+		opts.Chown, opts.UID, opts.GID = true, who.uid, who.gid
+	}
+	return logsink.Open(path, opts)
+}
+
+// Reopen opens all log files anew.
+func (l *logs) Reopen() error {
+	var errs []error
+	for _, s := range l.sinks {
+		errs = append(errs, s.Reopen())
+	}
+	return errors.Join(errs...)
+}
+
+// Close writes out what is queued, for as long as logFlush allows.
+func (l *logs) Close() error {
+	var errs []error
+	for _, s := range l.sinks {
+		errs = append(errs, s.Close(logFlush))
+	}
+	return errors.Join(errs...)
+}
+
+// dropped returns how many records were dropped because a log's reader was slow.
+func (l *logs) dropped() uint64 {
+	var n uint64
+	for _, s := range l.sinks {
+		n += uint64(s.Stats().Dropped)
+	}
+	return n
+}
+
+// forWorker returns the logs as package workers takes them.
+func (l *logs) forWorker() *workers.Logs {
+	w := &workers.Logs{Log: l.Logger, Reopen: l.Reopen, Dropped: l.dropped, Close: l.Close}
+	if l.access != nil {
+		w.Access = l.access.write
+	}
+	return w
+}
+
+// lost writes the access-log line of a request that died with its worker.
+func (l *logs) lost(r arbiter.LostRequest) {
+	if l.access == nil {
+		return
+	}
+	rec := accesslog.Record{
+		RemoteAddr: r.Call.RemoteAddr, Method: r.Call.Method, Target: r.Call.Target, Proto: r.Call.Proto, Host: r.Call.Host,
+		Start: r.Started, Duration: r.Duration, ID: r.Call.ID, PID: r.PID, Killed: r.Reason,
+	}
+	rec.Request.Add("Referer", r.Call.Referer)
+	rec.Request.Add("User-Agent", r.Call.UserAgent)
+	l.access.write(&rec)
+}
+
+// accessLog writes access-log lines. It is safe for concurrent use.
+type accessLog struct {
+	format *accesslog.Format
+	sink   *logsink.Sink
+	lines  sync.Pool // *[]byte
+}
+
+func (a *accessLog) write(r *accesslog.Record) {
+	line, ok := a.lines.Get().(*[]byte)
+	if !ok {
+		line = new([]byte)
+	}
+	*line = a.format.Append((*line)[:0], r)
+	a.sink.Write(*line)
+	a.lines.Put(line)
+}
