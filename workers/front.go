@@ -1,0 +1,175 @@
+package workers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/appserver-go/appserver/exchange"
+	"github.com/appserver-go/appserver/internal/fault"
+	"github.com/appserver-go/appserver/internal/nethttp"
+	"github.com/appserver-go/appserver/scoreboard"
+)
+
+// cutTime is how long Run waits, once connections are cut off, for guests to notice that their requests are over.
+const cutTime = time.Second
+
+// ErrCutOff means that a drain ended with requests that did not stop. Their guests must not be closed.
+var ErrCutOff = errors.New("requests were cut off that still run")
+
+// errDrained is the cause with which the contexts of requests end when the grace is over.
+var errDrained = exchange.Fail(503, exchange.Canceled, "the worker's time to drain is over")
+
+// Policy is in what the classes built on a Front differ.
+type Policy struct {
+	// Slots is how many requests run at once.
+	Slots int
+	// Queue is how many requests may wait for a slot; more get 503.
+	Queue int
+	// Keepalive is how long an idle connection stays open; 0 closes connections after each response.
+	Keepalive time.Duration
+	// Patience is how long all slots must have been taken before a wait for a connection is broken off; until then one
+	// more may be accepted. Breaking off costs more than a short request.
+	Patience time.Duration
+}
+
+// Front serves connections from a gate over slots, and is all of a class but its policy. Heads and small bodies are read
+// before a slot is taken and the ends of responses are sent after it is given back, so neither slow nor idle clients
+// cost slots. While a connection may be waiting for a slot that another worker has free, none is accepted.
+type Front struct {
+	env     *Env
+	gate    *gate
+	slots   *Slots
+	server  *nethttp.Server
+	timeout time.Duration
+
+	base context.Context // of all requests; ends when they are cut off
+	cut  context.CancelCauseFunc
+}
+
+// NewFront makes a Front. It fails with a fault when the scoreboard has too few rows for the slots.
+func NewFront(e *Env, p Policy) (*Front, error) {
+	if n := e.Board.Slots(); p.Slots < 1 || p.Slots > n {
+		return nil, fault.New("", "the scoreboard has rows for %d slots and the worker class needs %d", n, p.Slots)
+	}
+	c := e.Config
+	f := &Front{env: e, timeout: c.Timeout}
+	f.base, f.cut = context.WithCancelCause(context.Background())
+	f.slots = NewSlots(p.Slots, p.Queue, func(d int) { e.Board.Add(scoreboard.Queued, int64(d)) })
+	count := func(d int) { e.Board.Add(scoreboard.Connections, int64(d)) }
+	f.gate = newGate(e, f.slots, p.Patience, count)
+	f.server = nethttp.New(nethttp.Options{
+		Handler: f.handle,
+		Refused: e.Service.refused,
+		Limits: nethttp.Limits{
+			RequestLine: c.LimitRequestLine, Fields: c.LimitRequestFields,
+			FieldSize: c.LimitRequestFieldSize, Body: int64(c.LimitRequestBody),
+		},
+		Keepalive:       p.Keepalive,
+		HeaderTimeout:   c.HeaderTimeout,
+		StallTimeout:    c.StallTimeout,
+		PrefetchTimeout: c.Timeout,
+		Log:             e.Log,
+	})
+	return f, nil
+}
+
+// Run implements Class.
+func (f *Front) Run(ctx context.Context) error {
+	served := make(chan error, 1)
+	go func() { served <- f.server.Serve(f.gate) }() // ends with the gate, and Run waits for it
+	stop := context.AfterFunc(ctx, func() { f.env.Drain.Begin(Order{}) })
+	defer stop()
+	defer f.env.Drain.stop()
+	var broken error
+	select {
+	case <-f.env.Drain.Begun():
+	case broken = <-served:
+		// Without listeners the worker is of no use. What it has, it finishes.
+		f.env.Drain.Begin(Order{Grace: f.env.Config.GracefulTimeout})
+		served <- broken
+	}
+	f.env.Board.SetState(scoreboard.Draining)
+	f.server.CloseConnections()
+	f.gate.stop()
+	<-served
+	f.env.Closed()
+	if err := f.finish(); err != nil {
+		return err
+	}
+	if broken != nil {
+		return fmt.Errorf("accept connections: %w", broken)
+	}
+	return nil
+}
+
+// finish waits for the open connections: their next response is the last, idle ones end with keep-alive, and at the
+// end of the grace all are cut off.
+func (f *Front) finish() error {
+	closeIdle := f.env.Drain.CloseIdle()
+	for {
+		select {
+		case <-f.server.Empty():
+			f.cut(nil)
+			return nil
+		case <-closeIdle:
+			f.server.CloseIdle()
+			closeIdle = nil
+		case <-f.env.Drain.Cut():
+			return f.cutOff()
+		}
+	}
+}
+
+// cutOff ends everything now.
+func (f *Front) cutOff() error {
+	f.cut(errDrained)
+	if err := f.server.Close(); err != nil {
+		f.env.Log.Debug("cannot close all connections", "error", err.Error())
+	}
+	late := time.NewTimer(cutTime)
+	defer late.Stop()
+	select {
+	case <-f.server.Empty():
+		return nil
+	case <-late.C:
+		return ErrCutOff
+	}
+}
+
+// handle answers one call.
+func (f *Front) handle(c *nethttp.Call) {
+	start := time.Now()
+	err := f.env.Service.receive(&c.Request)
+	if err == nil {
+		err = f.run(c)
+	}
+	f.env.Service.answer(c, start, err)
+}
+
+// run takes the call through a slot.
+func (f *Front) run(c *nethttp.Call) error {
+	claim, crowded, err := f.gate.claim(c.NetConn())
+	if crowded {
+		c.CloseConnection()
+	}
+	if err != nil {
+		return overloaded(err)
+	}
+	slot, err := claim.Wait(f.base, f.timeout)
+	if err != nil {
+		return overloaded(err)
+	}
+	defer f.gate.release(slot)
+	return f.env.Service.run(f.base, slot, c)
+}
+
+// overloaded makes a failure of an error of Slots. The end of the base context is one already.
+func overloaded(err error) error {
+	var f *exchange.Failure
+	if errors.As(err, &f) {
+		return f
+	}
+	return &exchange.Failure{Status: 503, Reason: exchange.Overloaded, Err: err}
+}

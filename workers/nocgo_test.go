@@ -1,0 +1,5 @@
+//go:build !cgo
+
+package workers_test
+
+const cgo = false

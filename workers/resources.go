@@ -1,0 +1,44 @@
+package workers
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/appserver-go/appserver/internal/proto"
+)
+
+// prepareDescriptors keeps the worker's descriptors from whatever it may start, and raises their limit to what the
+// administrator allows: the Go runtime raises it for itself, but hands the old one down.
+func (p *process) prepareDescriptors() error {
+	if err := unix.CloseRange(proto.ControlFD, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		p.log().Debug("cannot mark descriptors close-on-exec", "error", err.Error()) // before Linux 5.11
+	}
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("get the limit of descriptors: %w", err)
+	}
+	limit.Cur = limit.Max
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("raise the limit of descriptors: %w", err)
+	}
+	return nil
+}
+
+// limitProcessors shares the processors out among the workers. Two is the least: a guest that computes must not keep the
+// beat and the collector from running. GOMAXPROCS in the environment wins.
+func (p *process) limitProcessors() error {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(processors(runtime.GOMAXPROCS(0), p.config.Workers))
+	}
+	return nil
+}
+
+// processors returns how many threads of one of several workers may run Go code at once.
+func processors(cpus, workers int) int {
+	workers = max(workers, 1)
+	return max(2, (cpus+workers-1)/workers+1)
+}
