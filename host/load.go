@@ -92,7 +92,7 @@ func Load(ctx context.Context, o Options) (*Guest, error) {
 	g := &Guest{engine: eng, instances: o.Instances}
 	if err := g.start(ctx, &o, dirs); err != nil {
 		if closeErr := g.Close(); closeErr != nil {
-			o.Log.Error("guest not released", "error", closeErr)
+			o.Log.Error("Guest not released", "error", closeErr)
 		}
 		return nil, o.fault(err)
 	}

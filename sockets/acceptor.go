@@ -30,6 +30,9 @@ const (
 // ErrNoPending says that no connection waits to be accepted.
 var ErrNoPending = errors.New("no pending connection")
 
+// ErrInterrupted is returned by an Accept that Interrupt broke off. The next one works.
+var ErrInterrupted = errors.New("accept interrupted")
+
 // wakeEvent is the epoll data of the eventfd; listeners have their index.
 const wakeEvent = -1
 
@@ -138,6 +141,13 @@ func (a *Acceptor) wait() (first, end int, err error) {
 		return 0, 0, os.NewSyscallError("epoll_wait", err)
 	case n == 0:
 		return 0, len(a.listeners), nil
+	case events[0].Fd == wakeEvent && !a.stopped.Load():
+		var count [8]byte
+		_, _ = unix.Read(a.wake, count[:]) // Stop writes again, so nothing of it is lost
+		if a.stopped.Load() {
+			return 0, 0, nil
+		}
+		return 0, 0, ErrInterrupted
 	case events[0].Fd == wakeEvent:
 		return 0, 0, nil
 	default:
@@ -166,7 +176,7 @@ func (a *Acceptor) rest(cause error) {
 	a.pause = min(max(2*a.pause, minPause), maxPause)
 	if now := time.Now(); now.Sub(a.logged) >= logInterval {
 		a.logged = now
-		a.log.Warn("cannot accept connections, trying again", "error", cause.Error(), "pause", a.pause)
+		a.log.Warn("Cannot accept connections, trying again", "error", cause.Error(), "pause", a.pause)
 	}
 	// Of the errors of poll, a signal's interruption is harmless and the others shorten the pause.
 	_, _ = unix.Poll([]unix.PollFd{{Fd: int32(a.wake), Events: unix.POLLIN}}, int(a.pause.Milliseconds()))
@@ -196,9 +206,17 @@ func (a *Acceptor) AcceptPending() (net.Conn, error) {
 // Stop makes a waiting Accept, and all later ones, return ErrClosed. It may be called by any goroutine, repeatedly, and
 // does not wait. The listeners stay open until Close.
 func (a *Acceptor) Stop() {
-	if a.stopped.Swap(true) {
-		return
+	if !a.stopped.Swap(true) {
+		a.signal()
 	}
+}
+
+// Interrupt makes a waiting Accept, or if none waits the next, return ErrInterrupted; a worker that has become busy stops
+// waiting for connections with it, which go to others then. It may be called by any goroutine and does not wait.
+func (a *Acceptor) Interrupt() { a.signal() }
+
+// signal makes wake readable.
+func (a *Acceptor) signal() {
 	a.wakeMu.Lock()
 	defer a.wakeMu.Unlock()
 	if a.wake >= 0 {

@@ -330,3 +330,33 @@ func BenchmarkAccept(b *testing.B) {
 		client.Close()
 	}
 }
+
+// An Accept that waits is broken off, the next one works, and Stop counts for more than an interruption.
+func TestAcceptorInterrupt(t *testing.T) {
+	s := listen(t, testOptions(), "127.0.0.1:0").Sockets()[0]
+	a := newAcceptor(t, s)
+	a.Interrupt() // nobody waits: the next Accept is the one
+	if _, err := a.Accept(); !errors.Is(err, ErrInterrupted) {
+		t.Fatalf("interrupted beforehand: %v", err)
+	}
+	done := make(chan error)
+	go func() {
+		_, err := a.Accept()
+		done <- err
+	}()
+	a.Interrupt()
+	if err := <-done; !errors.Is(err, ErrInterrupted) {
+		t.Fatalf("interrupted: %v", err)
+	}
+	dial(t, s)
+	c, err := a.Accept()
+	if err != nil {
+		t.Fatalf("after an interruption: %v", err)
+	}
+	c.Close()
+	a.Interrupt()
+	a.Stop()
+	if _, err := a.Accept(); !errors.Is(err, ErrClosed) {
+		t.Fatalf("stopped: %v", err)
+	}
+}

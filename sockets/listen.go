@@ -105,7 +105,7 @@ func (p plan) openRetrying(ctx context.Context, opts Options) (bind, error) {
 		if try > opts.Retries {
 			return nil, p.explainInUse(err, try)
 		}
-		opts.Log.Warn("address is in use, trying again", "address", p.given.String(), "error", err.Error(),
+		opts.Log.Warn("Address is in use, trying again", "address", p.given.String(), "error", err.Error(),
 			"try", try, "of", opts.Retries+1, "delay", opts.RetryDelay)
 		select {
 		case <-ctx.Done():
@@ -180,7 +180,7 @@ func warnCapped(opts Options) {
 	}
 	limit, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	if err == nil && opts.Backlog > limit {
-		opts.Log.Warn("backlog is capped by the kernel, raise net.core.somaxconn to get it",
+		opts.Log.Warn("Backlog is capped by the kernel, raise net.core.somaxconn to get it",
 			"backlog", opts.Backlog, "net.core.somaxconn", limit)
 	}
 }

@@ -83,7 +83,7 @@ func (p *process) openLogs() error {
 	if err != nil {
 		return err
 	}
-	logs.Log = logs.Log.With("worker", os.Getpid())
+	logs.Log = logs.Log.With("pid", os.Getpid(), "worker", p.start.Age) // as the arbiter names it in its records
 	p.logs.Store(logs)
 	return nil
 }

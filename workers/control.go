@@ -16,9 +16,9 @@ func (p *process) listen() {
 		m, err := p.control.Receive()
 		switch {
 		case errors.Is(err, proto.ErrMalformed):
-			p.log().Warn("the arbiter sent what is no message", "error", err.Error())
+			p.log().Warn("The arbiter sent what is no message", "error", err.Error())
 		case err != nil:
-			p.log().Debug("the arbiter is gone", "error", err.Error())
+			p.log().Debug("The arbiter is gone", "error", err.Error())
 			p.drain.Begin(Order{Grace: p.config.GracefulTimeout, CloseIdle: true})
 			return
 		case m.Type == proto.TypeDrain:
@@ -26,7 +26,7 @@ func (p *process) listen() {
 		case m.Type == proto.TypeReopen:
 			p.reopen()
 		default:
-			p.log().Warn("the arbiter sent a message that is not for workers", "message", string(m.Type))
+			p.log().Warn("The arbiter sent a message that is not for workers", "message", string(m.Type))
 		}
 	}
 }
@@ -38,7 +38,7 @@ func (p *process) reopen() {
 		return
 	}
 	if err := l.Reopen(); err != nil {
-		p.log().Error("cannot reopen the logs", "error", err.Error())
+		p.log().Error("Cannot reopen the logs", "error", err.Error())
 	}
 }
 

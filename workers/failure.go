@@ -95,7 +95,7 @@ func (s *Service) logFailure(r *exchange.Request, f *exchange.Failure, start tim
 	now := time.Now()
 	ok, dropped := s.failures.allow(now)
 	if dropped > 0 {
-		s.o.Log.Warn("records of failed requests were dropped", "dropped", dropped)
+		s.o.Log.Warn("Records of failed requests were dropped", "dropped", dropped)
 	}
 	if !ok {
 		return
@@ -111,5 +111,5 @@ func (s *Service) logFailure(r *exchange.Request, f *exchange.Failure, start tim
 		}
 		attrs = append(attrs, slog.String("stack", stack))
 	}
-	s.o.Log.LogAttrs(ctx, level, "request failed", attrs...)
+	s.o.Log.LogAttrs(ctx, level, "Request failed", attrs...)
 }

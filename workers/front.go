@@ -126,7 +126,7 @@ func (f *Front) finish() error {
 func (f *Front) cutOff() error {
 	f.cut(errDrained)
 	if err := f.server.Close(); err != nil {
-		f.env.Log.Debug("cannot close all connections", "error", err.Error())
+		f.env.Log.Debug("Cannot close all connections", "error", err.Error())
 	}
 	late := time.NewTimer(cutTime)
 	defer late.Stop()

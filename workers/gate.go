@@ -127,7 +127,7 @@ func (g *gate) Accept() (net.Conn, error) {
 			return g.admit(nc), nil
 		}
 		if !errors.Is(err, sockets.ErrNoPending) && !errors.Is(err, sockets.ErrClosed) {
-			g.log.Warn("cannot accept the connections that still wait", "error", err.Error())
+			g.log.Warn("Cannot accept the connections that still wait", "error", err.Error())
 		}
 	}
 	return nil, net.ErrClosed

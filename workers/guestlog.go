@@ -33,7 +33,7 @@ func (g *GuestLog) Line(level slog.Level, stream, requestID, line string) {
 	}
 	ok, dropped := g.limit.allow(time.Now())
 	if dropped > 0 {
-		g.log.Warn("lines of the guest were dropped", "dropped", dropped)
+		g.log.Warn("Lines of the guest were dropped", "dropped", dropped)
 	}
 	if !ok {
 		return
@@ -45,5 +45,5 @@ func (g *GuestLog) Line(level slog.Level, stream, requestID, line string) {
 	if requestID != "" {
 		attrs = append(attrs, slog.String("request_id", requestID))
 	}
-	g.log.LogAttrs(context.Background(), level, "guest", attrs...)
+	g.log.LogAttrs(context.Background(), level, "Guest", attrs...)
 }

@@ -141,18 +141,18 @@ func (p *process) live() int {
 	if p.start.Check {
 		return p.closeGuest()
 	}
-	p.log().Info("worker ready", "generation", p.start.Generation, "slot", p.start.Slot)
+	p.log().Debug("Worker serves", "generation", p.start.Generation, "slot", p.start.Slot)
 	err := p.class.Run(context.Background())
 	switch {
 	case errors.Is(err, ErrCutOff):
-		p.log().Warn("worker exits with unfinished requests", "error", err.Error())
+		p.log().Warn("Worker exits with unfinished requests", "error", err.Error())
 		return fault.OK
 	case err != nil:
-		p.log().Error("worker fails", "error", err.Error())
+		p.log().Error("Worker fails", "error", err.Error())
 		p.closeGuest()
 		return fault.Failed
 	}
-	p.log().Info("worker exiting")
+	p.log().Debug("Worker exits")
 	return p.closeGuest()
 }
 
@@ -186,13 +186,13 @@ func (p *process) send(m proto.Message) {
 	p.sending.Lock()
 	defer p.sending.Unlock()
 	if err := p.control.Send(m); err != nil {
-		p.log().Debug("cannot send to the arbiter", "message", string(m.Type), "error", err.Error())
+		p.log().Debug("Cannot send to the arbiter", "message", string(m.Type), "error", err.Error())
 	}
 }
 
 func (p *process) closeGuest() int {
 	if err := p.guest.Close(); err != nil {
-		p.log().Warn("cannot close the guest", "error", err.Error())
+		p.log().Warn("Cannot close the guest", "error", err.Error())
 	}
 	return fault.OK
 }

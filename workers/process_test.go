@@ -59,7 +59,7 @@ func TestBootServeAndDrain(t *testing.T) {
 	if n := strings.Count(a.log.String(), "logs reopened"); n < 1 || n > 2 { // the signal may come after the end
 		t.Errorf("the logs were reopened %d times", n)
 	}
-	for _, want := range []string{`msg=guest`, `line="hello from the guest"`, fmt.Sprintf("worker=%d", a.cmd.Process.Pid)} {
+	for _, want := range []string{`msg=Guest`, `line="hello from the guest"`, fmt.Sprintf("pid=%d", a.cmd.Process.Pid)} {
 		if !strings.Contains(a.log.String(), want) {
 			t.Errorf("the log has no %s:\n%s", want, a.log)
 		}

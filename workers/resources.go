@@ -15,7 +15,7 @@ import (
 // administrator allows: the Go runtime raises it for itself, but hands the old one down.
 func (p *process) prepareDescriptors() error {
 	if err := unix.CloseRange(proto.ControlFD, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
-		p.log().Debug("cannot mark descriptors close-on-exec", "error", err.Error()) // before Linux 5.11
+		p.log().Debug("Cannot mark descriptors close-on-exec", "error", err.Error()) // before Linux 5.11
 	}
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {

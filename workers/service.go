@@ -107,7 +107,7 @@ func (s *Service) answer(c *nethttp.Call, start time.Time, err error) {
 	s.count(status)
 	s.access(&c.Request, resp, status, start)
 	if n := s.served.Add(1); n == s.lifetime {
-		s.o.Log.Info("autorestarting worker after current request", "max_requests", s.lifetime)
+		s.o.Log.Info("Autorestarting worker after current request", "max_requests", s.lifetime)
 		s.o.Retire("max_requests")
 	}
 }
@@ -118,7 +118,7 @@ func (s *Service) refused(x *exchange.Exchange, status int, cause string) {
 	s.ids.assign(r)
 	start := time.Now()
 	if s.o.Log.Enabled(context.Background(), slog.LevelDebug) {
-		s.o.Log.Debug("request refused", "request_id", r.ID, "peer", r.RemoteAddr, "status", status, "cause", cause)
+		s.o.Log.Debug("Request refused", "request_id", r.ID, "peer", r.RemoteAddr, "status", status, "cause", cause)
 	}
 	s.count(status)
 	s.access(r, &x.Response, status, start)

@@ -72,7 +72,7 @@ func TestGuestLog(t *testing.T) {
 	g.Line(slog.LevelDebug, "stderr", "", "not at this level")
 	g.Line(slog.LevelInfo, "stdout", "", strings.Repeat("x", 1<<20))
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if len(lines) != 2 || !strings.Contains(lines[0], `msg=guest line="one\ntwo \x1b[31m" stream=stderr request_id=id-1`) {
+	if len(lines) != 2 || !strings.Contains(lines[0], `msg=Guest line="one\ntwo \x1b[31m" stream=stderr request_id=id-1`) {
 		t.Fatalf("%d lines, the first %q", len(lines), lines[0])
 	}
 	if len(lines[1]) > guestLineMax+200 {
@@ -107,7 +107,7 @@ func TestDeadTime(t *testing.T) {
 func TestOwnerVerify(t *testing.T) {
 	const good = "Name:\tx\nUid:\t5\t5\t5\t5\nGid:\t6\t6\t6\t6\nGroups:\t6 7 \n" +
 		"CapInh:\t0000000000000000\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\nCapAmb:\t0000000000000000\n"
-	o := &owner{uid: 5, gid: 6, groups: []int{7, 6, 7}}
+	o := &Owner{UID: 5, GID: 6, Groups: []int{7, 6, 7}}
 	if err := o.verify(good); err != nil {
 		t.Error(err)
 	}
@@ -125,22 +125,22 @@ func TestOwnerVerify(t *testing.T) {
 }
 
 func TestFindOwner(t *testing.T) {
-	if o, err := findOwner("", ""); o != nil || err != nil {
+	if o, err := FindOwner("", ""); o != nil || err != nil {
 		t.Errorf("nobody asked for: %+v %v", o, err)
 	}
 	for _, bad := range [][2]string{{"no-such-user", ""}, {"", "no-such-group"}, {"-1", ""}, {"4000000", ""}} {
-		if o, err := findOwner(bad[0], bad[1]); err == nil {
+		if o, err := FindOwner(bad[0], bad[1]); err == nil {
 			t.Errorf("%q found %+v", bad, o)
 		}
 	}
-	o, err := findOwner("4000000", "4000001")
+	o, err := FindOwner("4000000", "4000001")
 	if os.Geteuid() != 0 {
 		if err == nil {
 			t.Errorf("a user that is not root may become %+v", o)
 		}
 		return
 	}
-	if err != nil || o.uid != 4000000 || o.gid != 4000001 || len(o.groups) != 1 {
+	if err != nil || o.UID != 4000000 || o.GID != 4000001 || len(o.Groups) != 1 {
 		t.Errorf("got %+v %v", o, err)
 	}
 }

@@ -193,7 +193,7 @@ func TestAccessLogFormats(t *testing.T) {
 func TestGuestOutputIsLogged(t *testing.T) {
 	s := start(t, wasm("hostile"), "-w", "1")
 	s.mustGet("/log", 200)
-	r := s.awaitRecord("the guest's line", func(r record) bool { return r.msg() == "guest" && r.text("request_id") != "" })
+	r := s.awaitRecord("the guest's line", func(r record) bool { return r.msg() == "Guest" && r.text("request_id") != "" })
 	if strings.ContainsAny(r.text("line"), "\x1b\n") {
 		t.Errorf("line %q", r.text("line"))
 	}

@@ -24,7 +24,7 @@ func runWorker(p process) int {
 		Classes: classes(),
 		Load:    loadGuest,
 		OpenLogs: func(cfg *config.Config, stderr *os.File) (*workers.Logs, error) {
-			l, err := openLogs(cfg, p.stdout, stderr, owner{uid: -1, gid: -1})
+			l, err := openLogs(cfg, p.stdout, stderr, nobodyElse)
 			if err != nil {
 				return nil, err
 			}

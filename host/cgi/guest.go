@@ -105,7 +105,7 @@ func (g *Guest) splitEnv() error {
 		case !ok || name == "":
 			return fault.WithCode(fault.LoadFailed, "write guest.env as NAME=value", "the environment entry %q has no name and value", kv)
 		case meta[name]:
-			g.opts.Log.Warn("environment entry ignored: CGI sets this variable", "name", name)
+			g.opts.Log.Warn("Environment entry ignored: CGI sets this variable", "name", name)
 		case strings.HasPrefix(name, "HTTP_"):
 			if g.http == nil {
 				g.http = map[string]string{}
@@ -163,7 +163,7 @@ func (g *Guest) run(ctx context.Context, x *exchange.Exchange, r *request) (loca
 	err = instance.Call(ctx, instance.Function(entry), nil)
 	stderr.Flush()
 	if err := instance.Close(); err != nil {
-		g.opts.Log.Error("guest instance not closed", "error", err)
+		g.opts.Log.Error("Guest instance not closed", "error", err)
 	}
 	return out.finish(in.err, err)
 }

@@ -46,7 +46,7 @@ func (e *Engine) dropCache(ctx context.Context, why error) (bool, error) {
 	if e.cache == nil || e.inUse {
 		return false, nil
 	}
-	e.opts.Log.Warn("cache of compiled code not used; remove the directory if this happens again",
+	e.opts.Log.Warn("Cache of compiled code not used; remove the directory if this happens again",
 		"dir", e.opts.CacheDir, "error", oneLine(why))
 	err := e.Close(ctx)
 	e.cache = nil

@@ -219,7 +219,7 @@ func TestBrokenCache(t *testing.T) {
 			t.Fatalf("%s: %v", test.name, err)
 		}
 		instantiate(t, m, Spec{})
-		if !strings.Contains(log.String(), "cache of compiled code not used") {
+		if !strings.Contains(log.String(), "Cache of compiled code not used") {
 			t.Errorf("%s: the log is %q", test.name, log.String())
 		}
 		used.HostModule("taken")

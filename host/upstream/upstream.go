@@ -191,6 +191,6 @@ func stdLog(l *slog.Logger) *log.Logger { return log.New(remarks{l}, "", 0) }
 type remarks struct{ log *slog.Logger }
 
 func (r remarks) Write(p []byte) (int, error) {
-	r.log.Debug("upstream proxy", "text", strings.TrimSpace(string(p)))
+	r.log.Debug("Upstream proxy", "text", strings.TrimSpace(string(p)))
 	return len(p), nil
 }

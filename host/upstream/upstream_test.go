@@ -370,7 +370,7 @@ func TestRemarksAreAttributes(t *testing.T) {
 	var out strings.Builder
 	l := stdLog(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	l.Print("evil\nline")
-	if !strings.Contains(out.String(), `msg="upstream proxy" text="evil\nline"`) {
+	if !strings.Contains(out.String(), `msg="Upstream proxy" text="evil\nline"`) {
 		t.Errorf("logged %q", out.String())
 	}
 }

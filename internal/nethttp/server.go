@@ -188,7 +188,7 @@ func (l listener) Accept() (net.Conn, error) {
 type quoting struct{ slog.Handler }
 
 func (q quoting) Handle(ctx context.Context, r slog.Record) error {
-	moved := slog.NewRecord(r.Time, r.Level, "http server complains", r.PC)
+	moved := slog.NewRecord(r.Time, r.Level, "Http server complains", r.PC)
 	moved.AddAttrs(slog.String("detail", strings.TrimSpace(r.Message)))
 	return q.Handler.Handle(ctx, moved)
 }

@@ -113,7 +113,7 @@ func TestFailuresBecomePages(t *testing.T) {
 			t.Errorf("counter %d is %d, want %d", c, s.Counters[c], want)
 		}
 	}
-	for _, want := range []string{"msg=\"request failed\"", "reason=trap", "reason=timeout", "path=/trap", "stack=secret.wasm:frame", "panic: a bug"} {
+	for _, want := range []string{"msg=\"Request failed\"", "reason=trap", "reason=timeout", "path=/trap", "stack=secret.wasm:frame", "panic: a bug"} {
 		if !strings.Contains(logged.String(), want) {
 			t.Errorf("the log has no %q:\n%s", want, logged.String())
 		}
