@@ -203,6 +203,20 @@ func (a *Acceptor) AcceptPending() (net.Conn, error) {
 	return nil, ErrNoPending
 }
 
+// WaitPending waits for a connection that AcceptPending would return, but no longer than patience. Others may take it
+// first.
+func (a *Acceptor) WaitPending(patience time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var fds []unix.PollFd
+	for _, l := range a.listeners {
+		fds = append(fds, unix.PollFd{Fd: int32(l.fd), Events: unix.POLLIN})
+	}
+	if a.epoll >= 0 {
+		_, _ = unix.Poll(fds, int(patience.Milliseconds())) // any end of it is an end
+	}
+}
+
 // Stop makes a waiting Accept, and all later ones, return ErrClosed. It may be called by any goroutine, repeatedly, and
 // does not wait. The listeners stay open until Close.
 func (a *Acceptor) Stop() {

@@ -16,6 +16,10 @@ import (
 // swallowed by one. A client that sends nothing costs the others no more than this.
 const freshTime = time.Millisecond
 
+// handshakeTime is how long the last worker waits for connections whose handshake began before the arbiter refused new
+// ones: a few round trips in a data centre.
+const handshakeTime = 50 * time.Millisecond
+
 // Acceptor is where connections come from. *sockets.Acceptor is one.
 type Acceptor interface {
 	// Accept waits for a connection. It fails with sockets.ErrClosed after Stop.
@@ -24,6 +28,8 @@ type Acceptor interface {
 	AcceptPending() (net.Conn, error)
 	// Addr is the first listener's address.
 	Addr() net.Addr
+	// WaitPending waits until AcceptPending may have a connection, at most as long as patience.
+	WaitPending(patience time.Duration)
 	// Stop ends Accept; AcceptPending still works.
 	Stop()
 	// Close closes the listeners.
@@ -46,15 +52,16 @@ type gate struct {
 	log      *slog.Logger
 	drain    *Drain
 
-	mu      sync.Mutex
-	changed *sync.Cond
-	conns   int
-	fresh   int
-	waiting bool // in acceptor.Accept
-	stopped bool
-	timer   *time.Timer // runs breakOff when patience has passed
-	timing  bool        // the timer runs
-	broken  bool        // Accept was broken off and has not said so yet
+	mu        sync.Mutex
+	changed   *sync.Cond
+	conns     int
+	fresh     int
+	waiting   bool // in acceptor.Accept
+	stopped   bool
+	stoppedAt time.Time
+	timer     *time.Timer // runs breakOff when patience has passed
+	timing    bool        // the timer runs
+	broken    bool        // Accept was broken off and has not said so yet
 }
 
 // newGate makes the gate of an environment. count is told of connections opened and closed.
@@ -122,7 +129,7 @@ func (g *gate) Accept() (net.Conn, error) {
 		}
 	}
 	if g.drain.Final() {
-		nc, err := g.acceptor.AcceptPending()
+		nc, err := g.last()
 		if err == nil {
 			return g.admit(nc), nil
 		}
@@ -131,6 +138,27 @@ func (g *gate) Accept() (net.Conn, error) {
 		}
 	}
 	return nil, net.ErrClosed
+}
+
+// last returns a connection from the queues that nobody accepts from after this worker. It looks again for a moment when
+// they are empty: the arbiter lets no new connections in, but some may still be being made.
+func (g *gate) last() (net.Conn, error) {
+	for {
+		nc, err := g.acceptor.AcceptPending()
+		if !errors.Is(err, sockets.ErrNoPending) {
+			return nc, err
+		}
+		left := time.Until(g.stoppedAt.Add(handshakeTime))
+		select {
+		case <-g.drain.Cut(): // a quick halt
+			return nil, err
+		default:
+		}
+		if left <= 0 {
+			return nil, err
+		}
+		g.acceptor.WaitPending(left)
+	}
 }
 
 // arrived ends await's wait and reports whether err is that of a wait broken off. A connection may have been faster than
@@ -160,7 +188,9 @@ func (g *gate) await() bool {
 func (g *gate) stop() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.stopped = true
+	if !g.stopped {
+		g.stopped, g.stoppedAt = true, time.Now()
+	}
 	g.acceptor.Stop()
 	g.changed.Signal()
 }

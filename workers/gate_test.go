@@ -46,6 +46,8 @@ func (a *fakeAcceptor) Accept() (net.Conn, error) {
 	}
 }
 
+func (a *fakeAcceptor) WaitPending(patience time.Duration) { time.Sleep(patience) }
+
 func (a *fakeAcceptor) AcceptPending() (net.Conn, error) {
 	if a.pending == 0 {
 		return nil, sockets.ErrNoPending

@@ -138,8 +138,10 @@ func TestMemoryHogsFailAlone(t *testing.T) {
 				t.Errorf("others: %s", r)
 			}
 			for _, pid := range before {
-				if rss := peakRSS(t, pid); rss > 700<<20 {
-					t.Errorf("worker %d reached %d MiB", pid, rss>>20)
+				rss := peakRSS(t, pid)
+				t.Logf("worker %d reached %d MiB", pid, rss>>20)
+				if rss > raceFactor*500<<20 { // 64 MiB of memory, a stack that overflows, tables: one of each at a time
+					t.Error("that is too much")
 				}
 			}
 			if !sameInts(before, s.workers()) {
