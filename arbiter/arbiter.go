@@ -18,8 +18,6 @@ const (
 	// exitGrace is how long a worker may take to exit that has no reason to live on: it reported a failure, its control
 	// socket closed, or a quick halt told it to go.
 	exitGrace = 2 * time.Second
-	// closeGrace bounds the wait for the workers to say that they accept no more, before the listening sockets go.
-	closeGrace = time.Second
 	// drainMargin is what a worker gets beyond graceful_timeout to cut its last requests off by itself.
 	drainMargin = 500 * time.Millisecond
 	// bootAttempts is how many workers in a row may die before one was ever ready.

@@ -24,8 +24,9 @@ type env interface {
 	terminal() bool
 	// oomKills returns how many processes of this container the kernel has killed for want of memory, if it is known.
 	oomKills() (int64, bool)
-	// refuse lets no new connections into the queues of the listening sockets, which are about to be closed.
-	refuse(set *sockets.Set) error
+	// refuse lets no new connections into the queues of the listening sockets, which are about to be closed. It
+	// reports whether that holds for all of them.
+	refuse(set *sockets.Set) (all bool, err error)
 	// closeSockets ends the listening sockets.
 	closeSockets(set *sockets.Set) error
 }

@@ -16,14 +16,15 @@ func (a *Arbiter) beginHalt(quick bool, reason string) {
 		return
 	}
 	now := time.Now()
-	a.halt = &halt{since: now, closeBy: now.Add(closeGrace)}
+	a.halt = &halt{since: now, closeBy: now}
 	a.log.Info("Shutting down", "reason", reason, "graceful", !quick, "workers", len(a.workers))
 	if quick {
 		a.hasten()
 		return
 	}
 	// First of all, or a connection could come in after the last worker has found the queue empty.
-	if err := a.env.refuse(a.gen.sockets); err != nil {
+	final, err := a.env.refuse(a.gen.sockets)
+	if err != nil {
 		a.log.Debug("Could not refuse new connections", "error", err)
 	}
 	for _, w := range a.workers {
@@ -34,9 +35,17 @@ func (a *Arbiter) beginHalt(quick bool, reason string) {
 		case booted: // it serves nobody, so it need not finish anything
 			w.drain(now, 0, min(exitGrace, grace+drainMargin), true)
 		case ready:
-			w.drain(now, grace, grace+drainMargin, true)
+			a.halt.closeBy = later(a.halt.closeBy, now.Add(grace+drainMargin))
+			w.drain(now, grace, grace+drainMargin, final)
 		}
 	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // hasten makes the halt a quick one: workers cut off what they have, and go.

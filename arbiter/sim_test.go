@@ -94,9 +94,9 @@ func (s *sim) oomKills() (int64, bool) {
 	return s.oom, true
 }
 
-func (s *sim) refuse(*sockets.Set) error {
+func (s *sim) refuse(*sockets.Set) (bool, error) {
 	s.note("refuse connections")
-	return nil
+	return true, nil
 }
 
 func (s *sim) closeSockets(*sockets.Set) error {

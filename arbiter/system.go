@@ -59,7 +59,7 @@ func (*system) terminal() bool {
 	return false
 }
 
-func (*system) refuse(set *sockets.Set) error { return set.Refuse() }
+func (*system) refuse(set *sockets.Set) (bool, error) { return set.Refuse() }
 
 func (*system) closeSockets(set *sockets.Set) error { return set.Close(true) }
 

@@ -29,8 +29,8 @@ func TestRefuseLosesNoConnection(t *testing.T) {
 			c.Write([]byte("x"))
 			c.Close()
 		}
-		if err := set.Refuse(); err != nil {
-			t.Fatal(err)
+		if all, err := set.Refuse(); err != nil || !all {
+			t.Fatal(all, err)
 		}
 		for { // handshakes under way complete
 			c, err := acceptor.AcceptPending()
@@ -80,8 +80,8 @@ func dialUntil(stop chan struct{}, addr string, served, lost *atomic.Int64) {
 func TestRefuseRemovesUnixFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	set := listen(t, testOptions(), "unix:"+path)
-	if err := set.Refuse(); err != nil {
-		t.Fatal(err)
+	if all, err := set.Refuse(); err != nil || !all {
+		t.Fatal(all, err)
 	}
 	if c, err := net.Dial("unix", path); err == nil {
 		c.Close()
@@ -97,8 +97,8 @@ func TestRefuseLeavesLentSockets(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer lent.Close(false)
-	if err := lent.Refuse(); err != nil {
-		t.Fatal(err)
+	if all, err := lent.Refuse(); err != nil || all {
+		t.Fatal(all, err)
 	}
 	dial(t, own.Sockets()[0]).Close()
 }

@@ -93,7 +93,12 @@ func (f *Front) Run(ctx context.Context) error {
 	f.env.Board.SetState(scoreboard.Draining)
 	f.server.CloseConnections()
 	f.gate.stop()
-	<-served
+	select {
+	case <-served:
+	case <-f.env.Drain.Cut():
+		f.gate.abandon()
+		<-served
+	}
 	f.env.Closed()
 	if err := f.finish(); err != nil {
 		return err
@@ -124,6 +129,7 @@ func (f *Front) finish() error {
 
 // cutOff ends everything now.
 func (f *Front) cutOff() error {
+	f.env.Log.Warn("Cutting requests off", "running", f.slots.Busy(), "waiting", f.slots.Waiting())
 	f.cut(errDrained)
 	if err := f.server.Close(); err != nil {
 		f.env.Log.Debug("Cannot close all connections", "error", err.Error())

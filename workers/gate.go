@@ -59,6 +59,7 @@ type gate struct {
 	waiting   bool // in acceptor.Accept
 	stopped   bool
 	stoppedAt time.Time
+	abandoned bool        // the time to empty the queues is over
 	timer     *time.Timer // runs breakOff when patience has passed
 	timing    bool        // the timer runs
 	broken    bool        // Accept was broken off and has not said so yet
@@ -128,7 +129,7 @@ func (g *gate) Accept() (net.Conn, error) {
 			return nil, err
 		}
 	}
-	if g.drain.Final() {
+	if g.drain.Final() && g.awaitRoom() {
 		nc, err := g.last()
 		if err == nil {
 			return g.admit(nc), nil
@@ -149,16 +150,36 @@ func (g *gate) last() (net.Conn, error) {
 			return nc, err
 		}
 		left := time.Until(g.stoppedAt.Add(handshakeTime))
-		select {
-		case <-g.drain.Cut(): // a quick halt
-			return nil, err
-		default:
-		}
-		if left <= 0 {
+		if left <= 0 || g.isAbandoned() {
 			return nil, err
 		}
 		g.acceptor.WaitPending(left)
 	}
+}
+
+// awaitRoom waits until the gate is open, as while serving: the last connections are spread over the workers and find a
+// slot, too. It reports false when there is no time left for them.
+func (g *gate) awaitRoom() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for !g.abandoned && !g.open() {
+		g.changed.Wait()
+	}
+	return !g.abandoned
+}
+
+// abandon gives up what still waits in the queues.
+func (g *gate) abandon() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.abandoned = true
+	g.changed.Signal()
+}
+
+func (g *gate) isAbandoned() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.abandoned
 }
 
 // arrived ends await's wait and reports whether err is that of a wait broken off. A connection may have been faster than

@@ -17,6 +17,7 @@ var ErrQueueTimeout = errors.New("no slot came free in time")
 // Slots hands out a worker's slots, the places in which a request may run a guest. Requests that find none wait in a
 // bounded queue, first come, first served. Its methods may be called from any goroutine.
 type Slots struct {
+	size   int // how many slots there are
 	limit  int // of the queue
 	queued func(delta int)
 
@@ -40,6 +41,7 @@ func NewSlots(n, limit int, queued func(delta int)) *Slots {
 	if queued == nil {
 		s.queued = func(int) {}
 	}
+	s.size = n
 	for i := n - 1; i >= 0; i-- {
 		s.free = append(s.free, i)
 	}
@@ -115,4 +117,14 @@ func (s *Slots) Free() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.free)
+}
+
+// Busy returns the number of slots with a request.
+func (s *Slots) Busy() int { return s.size - s.Free() }
+
+// Waiting returns the number of requests that wait for a slot.
+func (s *Slots) Waiting() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.queue.Len()
 }

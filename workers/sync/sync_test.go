@@ -165,11 +165,15 @@ func TestFinalDrainServesTheBacklog(t *testing.T) {
 	}
 	p.Close()
 	w.Drain.Begin(workers.Order{Grace: workertest.Patience, Final: true})
+	workertest.WaitFor(t, "draining", func() bool { return w.Board.Snapshot().State == scoreboard.Draining })
+	if n := w.Board.Snapshot().Counters[scoreboard.Connections]; n != 1 || w.Closed.Load() != 0 {
+		t.Errorf("a busy worker took %d connections that another one could serve sooner", n-1)
+	}
+	close(release)
 	workertest.WaitFor(t, "closed", func() bool { return w.Closed.Load() == 1 })
 	if _, err := load.Dial(t.Context(), p.Addr); err == nil {
 		t.Error("the port still takes connections")
 	}
-	close(release)
 	for i, c := range conns {
 		if r, err := c.Read(false); err != nil || r.Status != 200 {
 			t.Errorf("connection %d got %+v %v", i, r, err)
