@@ -24,6 +24,8 @@ type Config struct {
 
 	// Workers is the number of worker processes.
 	Workers int `mapstructure:"workers"`
+	// MinReady is how many workers must be ready for the server to count as ready; 0 means all.
+	MinReady int `mapstructure:"min_ready"`
 	// WorkerClass is the name of a registered class: "sync" or "threaded".
 	WorkerClass string `mapstructure:"worker_class"`
 	// Threads is the number of requests a threaded worker runs at once.
@@ -81,6 +83,13 @@ type Config struct {
 	Umask FileMode `mapstructure:"umask"`
 	// ProcName is the name in process titles; empty means the guest's file name.
 	ProcName string `mapstructure:"proc_name"`
+
+	// Reload restarts the workers when a watched file changes.
+	Reload bool `mapstructure:"reload"`
+	// ReloadEngine is "auto", "inotify" or "poll".
+	ReloadEngine string `mapstructure:"reload_engine"`
+	// ReloadExtraFiles are watched besides the guest and the configuration file: paths, or patterns of package reloader.
+	ReloadExtraFiles []string `mapstructure:"reload_extra_files"`
 
 	// LogLevel is "debug", "info", "warn" or "error".
 	LogLevel string `mapstructure:"log_level"`

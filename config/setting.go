@@ -22,6 +22,7 @@ const (
 	Duration             // ParseDuration
 	Bytes                // ParseSize
 	Mode                 // ParseFileMode
+	Bool                 // ParseBool
 	List                 // texts; a comma separates them in flags and the environment
 	Repeated             // texts that may hold commas: one for each flag, one for each line of a variable
 )
@@ -37,6 +38,8 @@ func (k Kind) String() string {
 		return "size"
 	case Mode:
 		return "mode"
+	case Bool:
+		return "bool" // for which pflag shows no word: the flag alone means true
 	case List:
 		return "list"
 	default:
@@ -67,6 +70,7 @@ const (
 	SectionTimes   Section = "Times"
 	SectionLimits  Section = "Limits"
 	SectionProcess Section = "Process"
+	SectionReload  Section = "Reload"
 	SectionLogs    Section = "Logs"
 	SectionGuest   Section = "Guest"
 )
@@ -137,7 +141,7 @@ func Lookup(key string) (Setting, bool) {
 func Settings() []Setting {
 	var all []Setting
 	for _, rows := range [][]Setting{
-		serverSettings(), workerSettings(), timeSettings(), limitSettings(), processSettings(), logSettings(), guestSettings(),
+		serverSettings(), workerSettings(), timeSettings(), limitSettings(), processSettings(), reloadSettings(), logSettings(), guestSettings(),
 	} {
 		all = append(all, rows...)
 	}
@@ -147,6 +151,6 @@ func Settings() []Setting {
 // Sections returns the sections in the order in which they are shown.
 func Sections() []Section {
 	return []Section{
-		SectionServer, SectionWorkers, SectionTimes, SectionLimits, SectionProcess, SectionLogs, SectionGuest,
+		SectionServer, SectionWorkers, SectionTimes, SectionLimits, SectionProcess, SectionReload, SectionLogs, SectionGuest,
 	}
 }

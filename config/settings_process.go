@@ -39,6 +39,30 @@ func processSettings() []Setting {
 	}
 }
 
+func reloadSettings() []Setting {
+	return []Setting{
+		{
+			Key: "reload", Section: SectionReload, Kind: Bool, Reload: Restart, Default: "false",
+			Help: "reload when the guest or the configuration file changes",
+			Doc: "For development. What counts is the content, once it has stood still for 100 ms; files beside those that are " +
+				"watched do not matter. A change has the effect of SIGHUP.",
+		},
+		{
+			Key: "reload_engine", Section: SectionReload, Kind: Enum, Values: []string{"auto", "inotify", "poll"},
+			Reload: Restart, Default: "auto",
+			Help: "how changes are noticed: auto, inotify or poll",
+			Doc: "`poll` looks at the files every second. `auto` is `inotify`, and `poll` too on file systems that other machines " +
+				"may write to. Where inotify fails, files are polled, and the log says so.",
+		},
+		{
+			Key: "reload_extra_files", Section: SectionReload, Kind: List, Reload: Restart,
+			Help: "more files to watch: paths and patterns",
+			Doc: "Patterns have `*`, `?` and `[…]`, and `**` for any number of directories: `templates/**/*.html`. Wildcards do not " +
+				"match names that begin with a dot.",
+		},
+	}
+}
+
 func logSettings() []Setting {
 	return []Setting{
 		{

@@ -47,6 +47,11 @@ func workerSettings() []Setting {
 				"answering while a worker is replaced; one for each processor is a good start.",
 		},
 		{
+			Key: "min_ready", Section: SectionWorkers, Kind: Int, Min: 0, Max: 4096, Reload: Restart, Default: "0",
+			Help: "workers that must be ready before the server says it is; 0 for all",
+			Doc:  "That is when it logs `Ready` and tells systemd. Connections are accepted from the first ready worker on.",
+		},
+		{
 			Key: "worker_class", Short: "k", Section: SectionWorkers, Kind: String, Reload: Workers, Default: "sync",
 			Help: "how a worker runs requests: sync or threaded",
 			Doc: "`sync` runs one request at a time in each worker, `threaded` runs `threads` of them at once. When the class " +

@@ -52,6 +52,7 @@ func TestKindsFitFields(t *testing.T) {
 		String: reflect.TypeFor[string](), Enum: reflect.TypeFor[string](), Int: reflect.TypeFor[int](),
 		Duration: reflect.TypeFor[time.Duration](), Bytes: reflect.TypeFor[Size](), Mode: reflect.TypeFor[FileMode](),
 		List: reflect.TypeFor[[]string](), Repeated: reflect.TypeFor[[]string](),
+		Bool: reflect.TypeFor[bool](),
 	}
 	var c Config
 	for _, s := range Settings() {
@@ -117,7 +118,7 @@ func TestDefault(t *testing.T) {
 		Timeout: 30 * time.Second, AbortGrace: 5 * time.Second, WorkerTimeout: 30 * time.Second, BootTimeout: time.Minute,
 		GracefulTimeout: 30 * time.Second, Keepalive: 5 * time.Second, HeaderTimeout: 10 * time.Second,
 		StallTimeout: 30 * time.Second, LimitRequestLine: 8190, LimitRequestFields: 100, LimitRequestFieldSize: 8190,
-		LimitRequestBody: 10_000_000, ForwardedAllowIPs: []string{"127.0.0.1", "::1"}, Umask: 0o22,
+		LimitRequestBody: 10_000_000, ForwardedAllowIPs: []string{"127.0.0.1", "::1"}, Umask: 0o22, ReloadEngine: "auto",
 		LogLevel: "info", LogFormat: "auto", ErrorLog: "-",
 		AccessLogFormat: `%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"`,
 		Guest: Guest{
@@ -145,6 +146,8 @@ func fill(v reflect.Value, n *int) {
 			f.SetString(fmt.Sprintf("text %d <&>\n\u2028\" é", *n))
 		case reflect.Slice:
 			f.Set(reflect.ValueOf([]string{"", fmt.Sprintf("item %d,\\", *n)}))
+		case reflect.Bool:
+			f.SetBool(true)
 		case reflect.Uint32:
 			f.SetUint(uint64(*n % 0o777))
 		default:

@@ -12,6 +12,8 @@ func (s Setting) TOML(c *Config) string {
 	switch v := s.Get(c).(type) {
 	case int:
 		return strconv.Itoa(v)
+	case bool:
+		return strconv.FormatBool(v)
 	case time.Duration:
 		return tomlString(FormatDuration(v))
 	case []string:

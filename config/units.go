@@ -128,6 +128,17 @@ func (m *FileMode) UnmarshalText(text []byte) error {
 
 var errNegative = errors.New("a time may not be negative")
 
+// ParseBool reads a truth value: true, yes, on or 1, or false, no, off or 0, in any case of letters.
+func ParseBool(text string) (bool, error) {
+	switch strings.ToLower(strings.TrimSpace(text)) {
+	case "true", "yes", "on", "1":
+		return true, nil
+	case "false", "no", "off", "0":
+		return false, nil
+	}
+	return false, fmt.Errorf("%q is neither true nor false", clip(text))
+}
+
 // ParseDuration reads a span of time: a bare number is seconds ("30", "1.5"), anything else is Go's syntax ("500ms",
 // "1m30s"). Negative spans and those over 292 years are errors.
 func ParseDuration(s string) (time.Duration, error) {

@@ -27,6 +27,7 @@ func (c *Config) Validate(classes []string) error {
 	for _, check := range []func() error{
 		func() error { return c.checkClass(classes) },
 		c.checkThreads,
+		c.checkReady,
 		c.checkAddresses,
 		c.checkUpstream,
 		c.checkEnvironments,
@@ -138,6 +139,13 @@ func (c *Config) checkThreads() error {
 	if c.WorkerConnections < c.Threads {
 		return problem("worker_connections", "each thread needs a connection to work for",
 			"%d connections are fewer than the %d threads", c.WorkerConnections, c.Threads)
+	}
+	return nil
+}
+
+func (c *Config) checkReady() error {
+	if c.MinReady > c.Workers {
+		return problem("min_ready", "lower it, or raise workers", "%d workers cannot be ready when there are %d", c.MinReady, c.Workers)
 	}
 	return nil
 }

@@ -40,6 +40,12 @@ func TestSet(t *testing.T) {
 		{"bind", []any{}, []string(nil)},
 		{"guest.env", "A=1,2", []string{"A=1,2"}},
 		{"guest.env", []any{"A=1,2", "b=3"}, []string{"A=1,2", "b=3"}},
+		{"reload", true, true},
+		{"reload", "YES", true},
+		{"reload", "1", true},
+		{"reload", " on ", true},
+		{"reload", 0, false},
+		{"reload", "off", false},
 		{"guest.args", []any{1, "x", float64(2)}, []string{"1", "x", "2"}},
 	} {
 		var c Config
@@ -78,6 +84,9 @@ func TestSetRefuses(t *testing.T) {
 		{"guest.config", 1.1, "fraction", "quotes"},
 		{"guest.config", time.Time{}, "a date", "quotes"},
 		{"bind", nil, "empty", "bind = "},
+		{"reload", "maybe", `"maybe" is neither true nor false`, "reload = true"},
+		{"reload", 2, `"2" is neither true nor false`, "reload = true"},
+		{"reload", []any{true}, "it is a list, want true or false", "reload = true"},
 	} {
 		var c Config
 		s, _ := Lookup(tt.key)
@@ -116,6 +125,7 @@ func TestValidateRefuses(t *testing.T) {
 		{"latin-1", func(c *Config) { c.Guest.Args = []string{"caf\xe9"} }, "guest.args", "not UTF-8"},
 		{"enum", func(c *Config) { c.ListenMode = "slot" }, "listen_mode", "not one of"},
 		{"class", func(c *Config) { c.WorkerClass = "threads" }, "worker_class", "no worker class"},
+		{"more ready than there are", func(c *Config) { c.MinReady = 3 }, "min_ready", "3 workers cannot be ready when there are 2"},
 		{"threads of sync", func(c *Config) { c.Threads = 4 }, "threads", "do not go with"},
 		{
 			"connections", func(c *Config) { c.WorkerClass, c.Threads, c.WorkerConnections = "threaded", 4, 3 },

@@ -45,6 +45,9 @@ func (s Setting) parse(raw any) (any, error) {
 	if s.Kind.Many() {
 		return s.parseMany(raw)
 	}
+	if s.Kind == Bool {
+		return parseBool(raw)
+	}
 	text, err := scalar(raw)
 	if err != nil {
 		return nil, err
@@ -121,6 +124,18 @@ func parseInt(text string) (int, error) {
 		return 0, fmt.Errorf("%q is not a whole number", clip(text))
 	}
 	return n, nil
+}
+
+// parseBool takes the truth values of files, and the words that variables have for them.
+func parseBool(raw any) (bool, error) {
+	if v, ok := raw.(bool); ok {
+		return v, nil
+	}
+	text, err := scalar(raw)
+	if err != nil {
+		return false, fmt.Errorf("it is %s, want true or false", describe(raw))
+	}
+	return ParseBool(text)
 }
 
 // parseTime exists for the fraction of a second in a file, whose float has a longer text than its author wrote.
@@ -206,6 +221,8 @@ func (s Setting) hint(raw any) string {
 		return `write bytes as a bare number, or a unit: 65536, "64KiB", "10MB", "1g"`
 	case Mode:
 		return fmt.Sprintf(`write octal digits in quotes: %s = "%s"`, s.leaf(), s.Default)
+	case Bool:
+		return fmt.Sprintf("write true or false: %s = true", s.leaf())
 	case Enum:
 		if near := Suggest(text, s.Values); near != "" {
 			return fmt.Sprintf("did you mean %q?", near)

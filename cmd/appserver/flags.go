@@ -24,7 +24,10 @@ func bindFlags(fs *pflag.FlagSet) {
 		if s.Kind.Many() {
 			usage += "; may be repeated"
 		}
-		fs.VarP(&flagValue{setting: s}, s.Flag(), s.Short, usage)
+		f := fs.VarPF(&flagValue{setting: s}, s.Flag(), s.Short, usage)
+		if s.Kind == config.Bool {
+			f.NoOptDefVal = "true"
+		}
 	}
 }
 

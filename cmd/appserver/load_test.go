@@ -176,7 +176,7 @@ func TestSampleIsTheDefaults(t *testing.T) {
 // TestEverySettingFromEverySource gives each setting a value in each place and looks where it arrives.
 func TestEverySettingFromEverySource(t *testing.T) {
 	values := map[config.Kind]string{
-		config.String: "text", config.Int: "129", config.Duration: "7s", config.Bytes: "200MiB", config.Mode: "0640",
+		config.String: "text", config.Int: "129", config.Duration: "7s", config.Bytes: "200MiB", config.Mode: "0640", config.Bool: "true",
 		config.List: "10.1.2.3", config.Repeated: "/a:/b=c",
 	}
 	for _, s := range config.Settings() {
@@ -187,6 +187,8 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		switch s.Key {
 		case "worker_class":
 			text = "threaded"
+		case "min_ready":
+			text = "2"
 		case "upstream":
 			text = "http://h"
 		}
