@@ -28,6 +28,7 @@ var rules = []rule{
 	{"config", []string{"internal/fault"}, "config is plain data below everything that reads it"},
 	{"sockets", []string{"internal/fault"}, "sockets know addresses and descriptors, not who uses them"},
 	{"reloader", []string{"internal/fault"}, "the reloader turns files into events and knows nothing of workers"},
+	{"internal/sdnotify", []string{"internal/fault"}, "sdnotify is a protocol; when to send what is decided by cmd"},
 	{"internal/logsink", []string{"internal/fault"}, "a log sink is an io.Writer; it knows no records"},
 	{"internal/accesslog", []string{"internal/fault", "exchange"}, "access-log lines are made from plain records"},
 	{
