@@ -133,6 +133,12 @@ func (a *Arbiter) tick(now time.Time) {
 	}
 	a.manage(now)
 	a.closeInHalt(now)
+	a.opts.Alive(a.vitals())
+}
+
+// vitals sum up the state of the server.
+func (a *Arbiter) vitals() Vitals {
+	return Vitals{Up: a.announced, Ready: a.serving(), Workers: len(a.slots), Halting: a.halt != nil}
 }
 
 // nextTick returns when the next thing is due that no event announces.

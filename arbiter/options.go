@@ -53,6 +53,19 @@ type Options struct {
 	Lost func(LostRequest)
 	// Ready is called once from the arbiter's goroutine, when MinReady workers are ready for the first time.
 	Ready func()
+	// Alive is called from the arbiter's goroutine whenever its loop has come round: after everything that happens, and at
+	// least every 250 ms. When the calls stop, the arbiter hangs. It must not block; nil ignores the calls.
+	Alive func(Vitals)
+}
+
+// Vitals say how the server is doing.
+type Vitals struct {
+	// Up tells that MinReady workers were ready once: Ready was called.
+	Up bool
+	// Ready workers serve; Workers are wanted.
+	Ready, Workers int
+	// Halting tells that the server is going down.
+	Halting bool
 }
 
 // LostRequest is a request that died with its worker. It got no answer, or half of one.
@@ -99,6 +112,9 @@ func (o *Options) check() error {
 	}
 	if o.Ready == nil {
 		o.Ready = func() {}
+	}
+	if o.Alive == nil {
+		o.Alive = func(Vitals) {}
 	}
 	return nil
 }
