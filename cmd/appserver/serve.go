@@ -49,7 +49,13 @@ func newServe(p process) *cobra.Command {
 // serve becomes the arbiter: it gathers all that an arbiter needs, in gunicorn's order, and gives everything back when
 // the arbiter has ended.
 func serve(ctx context.Context, p process, loaded *Loaded) error {
-	cfg := &loaded.Config
+	cfg, file := &loaded.Config, loaded.File
+	if file != "" { // found before the change of directory
+		var err error
+		if file, err = filepath.Abs(file); err != nil {
+			return err
+		}
+	}
 	if err := enter(cfg); err != nil {
 		return err
 	}
@@ -62,6 +68,13 @@ func serve(ctx context.Context, p process, loaded *Loaded) error {
 		return err
 	}
 	defer logs.Close()
+	report, environ := newReporter(p.environ, os.Getpid(), logs.Logger)
+	p.environ = environ
+	watch, err := newFileWatch(cfg, file, logs.Logger)
+	if err != nil {
+		return err
+	}
+	defer watch.stop()
 	guest, err := readArtifact(cfg.App)
 	if err != nil {
 		return err
@@ -85,7 +98,11 @@ func serve(ctx context.Context, p process, loaded *Loaded) error {
 		return err
 	}
 	logs.Logger.Info("Listening", "addresses", opts.Sockets.Names(), "worker_class", cfg.WorkerClass, "workers", cfg.Workers)
-	opts.Ready = func() { logs.Logger.Info("Ready", "addresses", opts.Sockets.Names()) }
+	opts.Alive = report.alive
+	opts.Ready = func() {
+		logs.Logger.Info("Ready", "addresses", opts.Sockets.Names())
+		watch.start(ctx)
+	}
 	a, err := arbiter.New(opts)
 	if err != nil {
 		return errors.Join(err, opts.Sockets.Close(true))
@@ -138,7 +155,7 @@ func arbiterOptions(cfg *config.Config, logs *logs) (arbiter.Options, error) {
 		return arbiter.Options{}, err
 	}
 	return arbiter.Options{
-		Workers: cfg.Workers, Threads: slotsOf(cfg),
+		Workers: cfg.Workers, MinReady: cfg.MinReady, Threads: slotsOf(cfg),
 		Timeout: cfg.Timeout, AbortGrace: cfg.AbortGrace, WorkerTimeout: cfg.WorkerTimeout,
 		BootTimeout: cfg.BootTimeout, GracefulTimeout: cfg.GracefulTimeout,
 		Config: settings, AppName: appName(cfg),
