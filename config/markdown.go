@@ -33,7 +33,7 @@ that is empty counts as not set; so do those that Kubernetes sets for a service 
 | time | a bare number is seconds: ` + "`30`, `1.5`" + `; or with units: ` + "`500ms`, `1m30s`" + ` |
 | size | a bare number is bytes; ` + "`KB MB GB TB`" + ` count in thousands, ` + "`KiB MiB GiB TiB`" + ` and the letters ` + "`k m g t`" + ` in 1024s |
 | mode | octal digits: ` + "`0660`, `660`, `0o660`" + `; in files in quotes |
-| true or false | `+"`true`, `yes`, `on`, `1`, or `false`, `no`, `off`, `0`"+`; the flag alone is true; in TOML ` + "`true`" + ` without quotes |
+| true or false | ` + "`true`, `yes`, `on`, `1`, or `false`, `no`, `off`, `0`" + `; the flag alone is true; in TOML ` + "`true`" + ` without quotes |
 | list | an array in files; elsewhere separated by commas, or the flag repeated |
 | list of texts | an array in files; else one flag for each text, or one line of the variable for each; commas do not separate |
 

@@ -230,6 +230,9 @@ func TestUnitFiles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if strings.Contains(string(data), "\nMemoryDenyWriteExecute=") {
+			t.Errorf("%s forbids compiled guests", unit)
+		}
 		// It is verified that the executable is there.
 		text := strings.ReplaceAll(string(data), "/usr/local/bin/appserver", exe)
 		writeFile(t, filepath.Join(dir, unit), text)
