@@ -8,8 +8,10 @@
 package accesslog
 
 import (
+	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/appserver-go/appserver/exchange"
 )
@@ -38,6 +40,34 @@ type Record struct {
 	PID int
 	// Killed says why the request's worker was killed; empty when it was not.
 	Killed string
+}
+
+// shortened returns r with its values cut to limit bytes and marked so.
+func (r *Record) shortened(limit int) Record {
+	short := *r
+	for _, s := range []*string{&short.Method, &short.Target, &short.Proto, &short.Host, &short.ID, &short.RemoteAddr, &short.Killed} {
+		*s = shorten(*s, limit)
+	}
+	short.Request, short.Response = shortenAll(r.Request, limit), shortenAll(r.Response, limit)
+	return short
+}
+
+func shortenAll(fields exchange.Fields, limit int) exchange.Fields {
+	short := slices.Clone(fields)
+	for i := range short {
+		short[i].Value = shorten(short[i].Value, limit)
+	}
+	return short
+}
+
+func shorten(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	for limit > 0 && !utf8.RuneStart(s[limit]) {
+		limit--
+	}
+	return s[:limit] + "..."
 }
 
 // end is the time a line carries, which is that of its writing but for an instant, as in gunicorn and nginx.

@@ -124,8 +124,23 @@ func clip(s string) string {
 	return s
 }
 
-// Append appends the record's line, newline included, to dst. It allocates only to grow dst.
+// MaxLine is the length of the longest line in bytes, as far as shortening values helps: a pipe that several processes
+// write to keeps that much together (PIPE_BUF, pipe(7)), so no part of a line can pass for a line of its own.
+const MaxLine = 4096
+
+// Append appends the record's line, newline included, to dst. It allocates only to grow dst, and to shorten the values
+// of a line that would be longer than MaxLine.
 func (f *Format) Append(dst []byte, r *Record) []byte {
+	begin := len(dst)
+	dst = f.append(dst, r)
+	for limit := 1024; len(dst)-begin > MaxLine && limit >= 16; limit /= 2 {
+		short := r.shortened(limit)
+		dst = f.append(dst[:begin], &short)
+	}
+	return dst
+}
+
+func (f *Format) append(dst []byte, r *Record) []byte {
 	if f.json {
 		return appendJSON(dst, r)
 	}

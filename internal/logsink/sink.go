@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -54,6 +55,8 @@ type Sink struct {
 	wake   chan struct{} // there are records; capacity 1
 	urgent chan struct{} // there is a new file, or the sink closes; capacity 1
 	done   chan struct{} // closed when the goroutine has ended
+
+	longest atomic.Int64 // bytes of the longest record that the file keeps together
 
 	mu       sync.Mutex
 	queue    batch  // records not yet taken by the goroutine
@@ -101,13 +104,16 @@ func start(f *os.File, path string, opts Options) *Sink {
 		opts: opts, path: path,
 		wake: make(chan struct{}, 1), urgent: make(chan struct{}, 1), done: make(chan struct{}),
 	}
+	s.setLongest(f)
 	go s.run(f) // Close waits for it
 	return s
 }
 
-// Write queues p as one record; it copies p. It always takes all of p, also when it has to drop it, save that after Close
-// it fails with os.ErrClosed.
-func (s *Sink) Write(p []byte) (int, error) {
+// Write queues a record; it copies it. One over PIPE_BUF (4 KiB) that goes to anything but a regular file is
+// cut. Write always takes all of it, also when it has to cut or drop it, save that after
+// Close it fails with os.ErrClosed.
+func (s *Sink) Write(record []byte) (int, error) {
+	p := s.cut(record)
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
@@ -127,7 +133,7 @@ func (s *Sink) Write(p []byte) (int, error) {
 	} else if s.opts.OnDrop != nil {
 		s.opts.OnDrop(1)
 	}
-	return len(p), nil
+	return len(record), nil
 }
 
 // Stats returns the counters.

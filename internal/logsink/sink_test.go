@@ -220,6 +220,7 @@ func TestPartialRecordGoesOn(t *testing.T) {
 	defer w.Close()
 	// A deadline makes a write of a pollable pipe end with an error after a part, as ENOSPC does for a file.
 	s := New(w, Options{Retry: time.Millisecond})
+	s.longest.Store(DefaultLimit)          // as for a file, which a pipe stands in for
 	record := strings.Repeat("a", 300_000) // more than a pipe holds
 	if err := w.SetWriteDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
 		t.Fatal(err)

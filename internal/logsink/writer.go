@@ -5,6 +5,7 @@ import (
 	"os"
 	"syscall"
 	"time"
+	"unicode/utf8"
 )
 
 // Sizes of writes. A pipe keeps PIPE_BUF bytes together; a regular file opened for appending keeps any number together.
@@ -77,9 +78,40 @@ func (s *Sink) run(f *os.File) {
 // use makes f the file to write to.
 func (w *writer) use(f *os.File, owned bool) {
 	w.file, w.owned, w.size = f, owned, pipeWrite
-	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+	if isRegular(f) {
 		w.size = fileWrite
 	}
+}
+
+func isRegular(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode().IsRegular()
+}
+
+// setLongest notes how long a record may be for f: what several processes write to a pipe is kept apart by the kernel
+// only up to PIPE_BUF.
+func (s *Sink) setLongest(f *os.File) {
+	if isRegular(f) {
+		s.longest.Store(int64(s.opts.Limit))
+		return
+	}
+	s.longest.Store(pipeWrite)
+}
+
+// cutMark ends a record that was cut.
+const cutMark = "…\n"
+
+// cut shortens a record that is too long for the file. Parts of it that came apart could pass for lines of their own.
+func (s *Sink) cut(p []byte) []byte {
+	longest := int(s.longest.Load())
+	if len(p) <= longest || longest <= len(cutMark) {
+		return p
+	}
+	end := longest - len(cutMark)
+	for end > 0 && !utf8.RuneStart(p[end]) {
+		end--
+	}
+	return append(p[:end:end], cutMark...)
 }
 
 // take waits for records and takes all there are. It reports false when the sink is closed and nothing is left.
@@ -127,6 +159,7 @@ func (w *writer) change() bool {
 		_ = w.file.Close()
 	}
 	w.use(next, true)
+	s.setLongest(next)
 	close(changed)
 	return true
 }
