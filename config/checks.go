@@ -18,7 +18,7 @@ func (c *Config) checkAddresses() error {
 		}
 		for _, before := range c.Bind[:i] {
 			if before == addr {
-				return problem("bind", "", "%q is given twice", clip(addr))
+				return problem("bind", "keep one of them", "%q is given twice", clip(addr))
 			}
 		}
 	}

@@ -46,20 +46,20 @@ func timeSettings() []Setting {
 			Key: "keepalive", Section: SectionTimes, Kind: Duration, Min: shortest, Max: longest, Zero: true,
 			Reload: Workers, Default: "5s",
 			Help: "time an idle connection stays open; 0 closes after each response",
-			Doc: "Behind a proxy that keeps connections to the server open, make it longer than the proxy does (75s suits " +
+			Doc: "The sync class closes after each response whatever this says. Behind a proxy that keeps connections to the server open, make it longer than the proxy does (75s suits " +
 				"nginx).",
 		},
 		{
 			Key: "header_timeout", Section: SectionTimes, Kind: Duration, Min: shortest, Max: longest, Reload: Workers,
 			Default: "10s",
 			Help:    "time a client has to send the head of a request",
-			Doc:     "It counts from the head's first byte. It cannot be switched off: slow clients would fill the server.",
+			Doc:     "It counts from the accepting of a connection or, on one in use, from the head's first byte. It cannot be switched off: slow clients would fill the server.",
 		},
 		{
 			Key: "stall_timeout", Section: SectionTimes, Kind: Duration, Min: shortest, Max: longest, Reload: Workers,
 			Default: "30s",
 			Help:    "time a client may send or take nothing of a body",
-			Doc:     "It starts anew with every bit of progress, so slow transfers of any length are fine.",
+			Doc:     "It starts anew with every bit of progress. While a guest holds a slot, timeout bounds the whole of it.",
 		},
 	}
 }

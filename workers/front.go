@@ -92,6 +92,7 @@ func (f *Front) Run(ctx context.Context) error {
 	}
 	f.env.Board.SetState(scoreboard.Draining)
 	f.server.CloseConnections()
+	f.slots.LiftLimit()
 	f.gate.stop()
 	select {
 	case <-served:

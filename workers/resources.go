@@ -25,7 +25,27 @@ func (p *process) prepareDescriptors() error {
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return fmt.Errorf("raise the limit of descriptors: %w", err)
 	}
+	p.capConnections(limit.Cur)
 	return nil
+}
+
+// spareDescriptors is what a worker keeps for everything but connections: the accept queue's epoll, log files, the
+// guest's files, an upstream.
+const spareDescriptors = 24
+
+// capConnections lowers worker_connections to what the limit of descriptors leaves room for. A worker that accepts more
+// than it can have descriptors for is of no use to anybody until some clients go.
+func (p *process) capConnections(limit uint64) {
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return
+	}
+	room := max(int(min(limit, 1<<30))-len(open)-spareDescriptors, 1)
+	if p.config.WorkerConnections > room {
+		p.log().Warn("Fewer connections than worker_connections fit the limit of open files (ulimit -n)",
+			"worker_connections", p.config.WorkerConnections, "limit", limit, "room", room)
+		p.config.WorkerConnections = room
+	}
 }
 
 // limitProcessors shares the processors out among the workers. Two is the least: a guest that computes must not keep the

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"time"
 )
@@ -117,6 +118,13 @@ func (s *Slots) Free() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.free)
+}
+
+// LiftLimit lets any number of requests wait from now on: those that a draining worker has accepted cannot go elsewhere.
+func (s *Slots) LiftLimit() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.limit = math.MaxInt
 }
 
 // Busy returns the number of slots with a request.

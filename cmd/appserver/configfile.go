@@ -139,6 +139,8 @@ func syntaxFault(path string, data []byte, err error) error {
 	case errors.As(err, &jsonSyntax):
 		before := data[:min(int(jsonSyntax.Offset), len(data))]
 		where = fmt.Sprintf("%s: line %d", path, 1+bytes.Count(before, []byte("\n")))
+	case strings.Contains(text, "already defined"): // YAML says which key, and where
+		_, text, _ = strings.Cut(text, "errors:")
 	case errors.As(err, &jsonType), strings.Contains(text, "unmarshal errors"):
 		text = "want one table of settings: names and values"
 	}

@@ -100,14 +100,7 @@ func asExit(err error, exit **exec.ExitError) bool {
 
 // The kit's example, built as its README says, is served.
 func TestGoHello(t *testing.T) {
-	module := filepath.Join(t.TempDir(), "hello.wasm")
-	build := exec.Command("go", "build", "-buildmode=c-shared", "-o", module, ".")
-	build.Dir = filepath.Join("..", "..", "guests", "go-hello")
-	build.Env = append(build.Environ(), "GOOS=wasip1", "GOARCH=wasm")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	s := start(t, module, "-w", "1", "-k", "threaded", "--threads", "2", "--guest-env", "GREETING=salve")
+	s := start(t, goHello(t), "-w", "1", "-k", "threaded", "--threads", "2", "--guest-env", "GREETING=salve")
 	if body := string(s.mustGet("/", 200).Body); body == "" {
 		t.Error("no greeting")
 	}
@@ -118,4 +111,17 @@ func TestGoHello(t *testing.T) {
 		t.Errorf("echo: %v %q", err, resp.Body)
 	}
 	s.stop()
+}
+
+// goHello builds the kit's example and returns the module's path.
+func goHello(t *testing.T) string {
+	t.Helper()
+	module := filepath.Join(t.TempDir(), "hello.wasm")
+	build := exec.Command("go", "build", "-buildmode=c-shared", "-o", module, ".")
+	build.Dir = filepath.Join("..", "..", "guests", "go-hello")
+	build.Env = append(build.Environ(), "GOOS=wasip1", "GOARCH=wasm")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return module
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -152,4 +153,107 @@ func TestPidfile(t *testing.T) {
 	if _, err := os.Stat(path); err == nil {
 		t.Error("the pidfile is still there")
 	}
+}
+
+// A server that is told to stop while it waits for its port leaves nothing behind either.
+func TestStopWhileStarting(t *testing.T) {
+	dir := t.TempDir()
+	taken := listenTCP(t)
+	sock, pid := filepath.Join(dir, "s"), filepath.Join(dir, "pid")
+	s := launch(t, wasm("hello"), "-b", "unix:"+sock, "-b", taken.addr, "-p", pid)
+	s.awaitMsg("Address is in use, trying again")
+	s.signal(syscall.SIGTERM)
+	if code := s.wait(); code != 0 {
+		t.Errorf("exit code %d\n%s", code, s.log())
+	}
+	for _, path := range []string{sock, pid} {
+		if _, err := os.Lstat(path); err == nil {
+			t.Errorf("%s is left behind", filepath.Base(path))
+		}
+	}
+}
+
+// With few descriptors a server has few connections, and recovers as soon as clients go.
+func TestFewDescriptors(t *testing.T) {
+	s := prepare(t, wasm("hello"), "-w", "1", "-k", "threaded", "--keepalive", "60")
+	s.cmd.Args = append([]string{"bash", "-c", `ulimit -n 64; exec -a appserver "$0" "$@"`, os.Args[0]}, s.cmd.Args[1:]...)
+	s.cmd.Path = "/bin/bash"
+	s.begin()
+	s.awaitReady()
+	s.awaitRecord("the warning", func(r record) bool { return r.text("worker_connections") == "1000" && r.text("limit") == "64" })
+	var idle []*load.Conn
+	for range 200 {
+		c, err := load.Dial(t.Context(), s.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		idle = append(idle, c)
+	}
+	for _, c := range idle {
+		c.Close()
+	}
+	s.mustGet("/", 200)
+	if n := s.restarts(); n != 0 {
+		t.Errorf("%d workers died", n)
+	}
+	s.stop()
+}
+
+// restarts returns how many workers have died.
+func (s *appserver) restarts() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, r := range s.records {
+		if r.msg() == "Worker died" {
+			n++
+		}
+	}
+	return n
+}
+
+// Connections that wait in the kernel's queue at a graceful stop are served like all others: spread over the workers, and
+// none is turned away because the workers' own queues are full.
+func TestTermServesTheQueue(t *testing.T) {
+	s := start(t, goHello(t), "-w", "2", "-k", "threaded", "--threads", "4")
+	const clients = 300
+	done := make(chan *load.Report, 1)
+	go func() {
+		done <- load.Run(t.Context(), load.Plan{
+			Addr: s.addr, Clients: clients, Requests: 1, Check: load.Status(200),
+			Raw: "GET /slow?wait=50ms HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n",
+		})
+	}()
+	s.awaitBusy(8)
+	eventually(t, patience, "clients wait in the kernel's queue", func() bool { return waiting(t, s.addr) > clients/2 })
+	s.stop()
+	if r := <-done; r.Lost+r.Bad > 0 || r.Done != clients {
+		t.Errorf("%s", r)
+	}
+}
+
+// waiting returns how many connections to a port wait to be accepted: the receive queue of a listening socket (proc(5)).
+func waiting(t *testing.T, addr string) int {
+	t.Helper()
+	_, port, _ := strings.Cut(addr, ":")
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := os.ReadFile("/proc/net/tcp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(table)) {
+		f := strings.Fields(line)
+		if len(f) > 4 && strings.HasSuffix(f[1], fmt.Sprintf(":%04X", n)) && f[3] == "0A" {
+			_, rx, _ := strings.Cut(f[4], ":")
+			queue, err := strconv.ParseInt(rx, 16, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return int(queue)
+		}
+	}
+	return 0
 }

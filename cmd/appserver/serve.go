@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"time"
 
@@ -41,7 +42,10 @@ func newServe(p process) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return serve(cmd.Context(), p, loaded)
+		// From here on a signal must find somebody who gives back what was taken, also before the arbiter runs.
+		ctx, stop := signal.NotifyContext(cmd.Context(), unix.SIGTERM, unix.SIGINT, unix.SIGQUIT)
+		defer stop()
+		return serve(ctx, p, loaded)
 	}
 	return cmd
 }
@@ -94,6 +98,10 @@ func serve(ctx context.Context, p process, loaded *Loaded) error {
 		defer opts.Pidfile.Remove() // on the ways out before the arbiter has it, which removes it itself
 	}
 	opts.Sockets, opts.Env, err = listen(ctx, p, cfg, who, logs.Logger)
+	if ctx.Err() != nil {
+		logs.Logger.Info("Stopped while starting")
+		return nil // Listen gives back what it had opened
+	}
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ import (
 // openCache opens the cache of compiled code in dir. Its files are native code with a checksum for accidents only:
 // whoever can write there runs code in every worker.
 func openCache(dir string) (wazero.CompilationCache, error) {
-	const hint = "give another guest.cache_dir (--guest-cache-dir), or an empty one for none"
+	const hint = "give another guest.cache_dir (--guest-cache-dir), or unset it to use one of the user's"
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fault.New(hint, "create the cache directory: %w", err)
 	}

@@ -85,7 +85,7 @@ func startFault(function, lastWords string, err error) error {
 		if trap.Code == 0 {
 			hint = "an http-wasm guest has to return from its start function; a command that runs once for each request is served with guest.protocol cgi"
 		}
-		return fault.WithCode(fault.LoadFailed, hint, "the guest exited with code %d in %s%s: %w", trap.Code, function, said, err)
+		return fault.WithCode(fault.LoadFailed, hint, "%w in %s%s", err, function, said)
 	case engine.KindDeadline:
 		return fault.WithCode(fault.LoadFailed, "raise boot_timeout if the guest needs that long to start",
 			"the guest did not return from %s in time%s: %w", function, at, err)

@@ -5,7 +5,8 @@
 // Every response closes its connection, as in gunicorn: a connection kept alive would tie its client to this worker
 // while another is free. A worker accepts only while it is idle, so the kernel's queue is the queue of all workers
 // together, and requests wait there for whoever is free first. Unlike gunicorn's, a client that is slow to send its
-// request or to read the answer does not occupy the worker.
+// head or a small body (64 KiB of known length), or to read a small answer, does not occupy the worker. One that sends or reads
+// more than that does, for as long as timeout allows.
 package syncworker
 
 import "github.com/appserver-go/appserver/workers"

@@ -2,8 +2,8 @@
 // kept alive, gunicorn's gthread. Every request runs in one of the worker's slots, as many as the threads setting says,
 // each with an instance of the guest. cmd/appserver registers it.
 //
-// Connections without a request cost no slot: neither idle ones nor those whose client is slow to send a request
-// or to read a response. Requests that find all slots busy wait in a bounded queue; when that is full they get 503 with
+// Connections without a request cost no slot: neither idle ones nor those whose client is slow to send a head or a
+// small body (64 KiB of known length) or to read a small response. Requests that find all slots busy wait in a bounded queue; when that is full they get 503 with
 // Retry-After at once, without touching the guest. New connections are accepted only while a slot is free, so that they
 // go to a worker that can serve them.
 package threaded
