@@ -31,7 +31,9 @@ type Arbiter struct {
 	log  *slog.Logger
 
 	events chan event
-	done   chan struct{} // closed when nobody reads events any more
+	calls  chan func()   // what others want the loop to do
+	done   chan struct{} // closed when nobody reads events and calls any more
+	hub    hub
 
 	gen     *generation // what new workers are spawned in
 	age     uint64      // of the youngest worker
@@ -50,6 +52,16 @@ type Arbiter struct {
 	failure    error // why the server ends, when nobody asked it to
 	halt       *halt // not nil once the server is going down
 	portsGone  bool  // the listening sockets are closed
+
+	began          time.Time
+	generations    uint64  // how many were made
+	reload         *reload // nil unless one is under way
+	pending        bool    // another one waits
+	pendingWaiters []chan<- error
+	lastReload     *ReloadResult
+	leavings       []*leaving
+	recycled       time.Time // no worker is recycled before
+	weighed        time.Time // when memory was last looked at
 }
 
 // New returns an arbiter that runs workers of this very executable. An error means that o makes no sense, or that the
@@ -59,9 +71,8 @@ func New(o Options) (*Arbiter, error) {
 		return nil, err
 	}
 	a := newArbiter(o, newSystem(&o))
-	first := spec{gen: a.gen}
-	if _, err := proto.Encode(first.start()); err != nil {
-		return nil, fault.New("shorten the largest settings", "hand the settings to a worker: %w", err)
+	if err := a.gen.fits(); err != nil {
+		return nil, err
 	}
 	return a, nil
 }
@@ -69,8 +80,8 @@ func New(o Options) (*Arbiter, error) {
 func newArbiter(o Options, e env) *Arbiter {
 	a := &Arbiter{
 		opts: o, env: e, log: o.Log,
-		events: make(chan event), done: make(chan struct{}),
-		gen: o.firstGeneration(), bootAttempts: bootAttempts, healthy: healthyAfter,
+		events: make(chan event), calls: make(chan func()), done: make(chan struct{}),
+		gen: newGeneration(1, &o.Settings), generations: 1, bootAttempts: bootAttempts, healthy: healthyAfter,
 	}
 	a.oomKills, _ = e.oomKills()
 	return a
@@ -90,8 +101,10 @@ func (a *Arbiter) Run(ctx context.Context) (err error) {
 		}
 		a.release()
 	}()
-	a.polled = time.Now()
-	a.scale(a.opts.Workers)
+	a.began = time.Now()
+	a.polled = a.began
+	a.emit(Event{Name: OnStarting})
+	a.scale(a.gen.workers)
 	a.loop(ctx.Done(), signals)
 	return a.failure
 }
@@ -113,6 +126,8 @@ func (a *Arbiter) loop(canceled <-chan struct{}, signals <-chan os.Signal) {
 			a.handleSignal(sig)
 		case ev := <-a.events:
 			a.handleEvent(ev)
+		case call := <-a.calls:
+			call()
 		case <-canceled:
 			canceled = nil
 			a.beginHalt(false, "canceled")
@@ -132,7 +147,9 @@ func (a *Arbiter) tick(now time.Time) {
 		}
 	}
 	a.manage(now)
+	a.assign()
 	a.closeInHalt(now)
+	a.closeLeavings(false)
 	a.opts.Alive(a.vitals())
 }
 
@@ -158,10 +175,12 @@ func (a *Arbiter) nextTick() time.Time {
 		}
 		return next
 	}
+	now := time.Now()
 	for _, s := range a.slots {
-		if s.wanting() {
-			sooner(s.notBefore)
+		if t := a.due(s); t.After(now) {
+			sooner(t)
 		}
+		sooner(a.rollDue(s, now))
 	}
 	return next
 }
@@ -178,12 +197,16 @@ func (a *Arbiter) post(ev event) bool {
 
 // release gives back everything the arbiter holds. Workers are left only when the loop broke.
 func (a *Arbiter) release() {
+	a.endReloads()
 	close(a.done)
 	for _, w := range a.workers {
 		w.signal(killSignal)
 		w.proc.close()
 	}
 	a.closeSockets()
+	a.gen.closeArtifact()
+	a.emit(Event{Name: OnExit})
+	a.hub.close()
 	if a.opts.Pidfile != nil {
 		if err := a.opts.Pidfile.Remove(); err != nil {
 			a.log.Warn("Could not remove the pidfile", "error", err)

@@ -70,7 +70,7 @@ func (s *system) spawn(c *child, sp *spec) error {
 	}
 	defer null.Close()
 	files := []holder{file(null), number(uintptr(unix.Stdout)), file(crash), file(control), file(c.sb.File())}
-	for _, sock := range sp.gen.sockets.ForSlot(sp.slot) {
+	for _, sock := range sp.gen.sockets.Sockets() {
 		files = append(files, sock.Control)
 	}
 	files = append(files, number(uintptr(unix.Stderr)))

@@ -21,6 +21,23 @@
 // that stood still for worker_timeout, and a worker not ready after boot_timeout are answered with SIGABRT, and with
 // SIGKILL one abort_grace later. Only time during which the arbiter itself ran counts.
 //
+// A worker that asks for it (max_requests), is too old or too large is recycled: it serves until its replacement is ready.
+// A quarter of the workers are at a time, with pauses, so that recycling never costs more than a fifth of a processor
+// for each.
+//
+// # Generations
+//
+// A reload makes a new generation: configuration, guest and sockets, as Options.Load finds them. One worker of it, the
+// canary, boots beside the others. If the generation cannot be loaded, or the canary fails, dies or exceeds boot_timeout,
+// nothing has changed but a record in the log. Otherwise the new generation is the present one for good, and the
+// workers are replaced, reload_batch at a time, each old one drained when its replacement is ready. The loop never waits
+// meanwhile. Workers that fail from then on are tried again with the usual back-off, beside the old ones.
+//
+// Sockets that both generations have are never closed. Those that go let no new connections in from the moment of the
+// change, are emptied by the old workers, and are closed after the last of these has stopped to accept.
+//
+// One reload can wait for another. Where workers of a reload keep failing, the one that waits takes over.
+//
 // As long as no worker has been ready, a worker that reports a failure, that exceeds boot_timeout, or five that died
 // in a row end the server with exit code 3 (a worker failed to boot) or 4 (the guest failed to load), as in gunicorn.
 // Later the arbiter never gives up.
@@ -34,7 +51,8 @@
 //	WINCH       drain all workers and stay, keeping the sockets; TTIN brings workers back. Ignored when standard input or
 //	            standard error is a terminal, which sends it whenever its window is resized
 //	CHLD        a worker, or as process 1 anybody's orphan, has died
-//	HUP, USR2   not available yet: logged and ignored
+//	HUP         reload; also brings back the workers that WINCH has drained
+//	USR2        not available yet: logged and ignored
 //
 // Signals are handled one by one in the order of their arrival: three TTIN add three workers, provided that they are not
 // sent so fast that the kernel merges them.

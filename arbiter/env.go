@@ -24,6 +24,10 @@ type env interface {
 	terminal() bool
 	// oomKills returns how many processes of this container the kernel has killed for want of memory, if it is known.
 	oomKills() (int64, bool)
+	// memory returns the resident memory of a process in bytes, if it is known.
+	memory(pid int) (bytes int64, ok bool)
+	// jitter returns a random number from -1 to 1.
+	jitter() float64
 	// refuse lets no new connections into the queues of the listening sockets, which are about to be closed. It
 	// reports whether that holds for all of them.
 	refuse(set *sockets.Set) (all bool, err error)
@@ -88,7 +92,7 @@ type spec struct {
 func (s *spec) start() proto.Message {
 	m := proto.Start{Config: s.gen.config, Generation: s.gen.number, Age: s.age, Slot: s.slot, Check: s.check}
 	fd := proto.FirstFreeFD
-	for _, sock := range s.gen.sockets.ForSlot(s.slot) {
+	for _, sock := range s.gen.sockets.Sockets() {
 		m.Listeners = append(m.Listeners, proto.Listener{FD: fd, Name: sock.Name()})
 		fd++
 	}

@@ -89,19 +89,23 @@ func (a *Arbiter) ready(w *worker, r *proto.Ready, now time.Time) {
 	w.state, w.readyAt, w.deadline = ready, now, time.Time{}
 	w.watch.begin(now)
 	w.log.Info("Worker is ready", "boot", now.Sub(w.spawnedAt).Round(time.Millisecond))
-	a.everReady, a.bootDeaths = true, 0
+	a.everReady, a.bootDeaths, w.guest = true, 0, r.Guest
 	if a.checked != nil {
 		*a.checked = *r
 		a.beginHalt(true, "checked")
 		return
 	}
-	if s := a.slotOf(w); s != nil && s.next == w {
-		old := s.current
-		s.current, s.next = w, nil
-		a.retire(old, old.retiring)
+	a.emitWorker(PostWorkerInit, w, "")
+	w.chooseLifetime(a.env.jitter())
+	if a.isCanary(w) {
+		a.commit(w, now)
+	} else if s := a.slotOf(w); s != nil && s.next == w {
+		a.noteRecycled(s.current, w, now)
+		a.takeOver(s, w)
 	}
-	if !a.announced && a.serving() >= a.opts.MinReady {
+	if !a.announced && a.serving() >= min(a.opts.MinReady, a.gen.workers) {
 		a.announced = true
+		a.emit(Event{Name: WhenReady})
 		a.opts.Ready()
 	}
 }
@@ -117,6 +121,7 @@ func (a *Arbiter) bootFailed(err *fault.Error, definite bool) {
 		return
 	}
 	a.failure = err
+	a.endReloads()
 	a.halt = &halt{quick: true}
 	for _, w := range a.workers {
 		w.dismiss("another worker failed to boot")

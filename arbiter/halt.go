@@ -17,6 +17,7 @@ func (a *Arbiter) beginHalt(quick bool, reason string) {
 	}
 	now := time.Now()
 	a.halt = &halt{since: now, closeBy: now}
+	a.endReloads()
 	a.log.Info("Shutting down", "reason", reason, "graceful", !quick, "workers", len(a.workers))
 	if quick {
 		a.hasten()
@@ -33,10 +34,11 @@ func (a *Arbiter) beginHalt(quick bool, reason string) {
 		case spawned:
 			w.dismiss("shutting down")
 		case booted: // it serves nobody, so it need not finish anything
-			w.drain(now, 0, min(exitGrace, grace+drainMargin), true)
+			a.drain(w, now, 0, min(exitGrace, grace+drainMargin), true)
 		case ready:
 			a.halt.closeBy = later(a.halt.closeBy, now.Add(grace+drainMargin))
-			w.drain(now, grace, grace+drainMargin, final)
+			a.acceptAll(w)
+			a.drain(w, now, grace, grace+drainMargin, final)
 		}
 	}
 }
@@ -57,7 +59,7 @@ func (a *Arbiter) hasten() {
 			w.dismiss("shutting down")
 			continue
 		}
-		w.drain(now, 0, min(exitGrace, w.spec.gen.limits.gracefulTimeout+drainMargin), true)
+		a.drain(w, now, 0, min(exitGrace, w.spec.gen.limits.gracefulTimeout+drainMargin), true)
 	}
 }
 
@@ -82,6 +84,7 @@ func (a *Arbiter) closeSockets() {
 		return
 	}
 	a.portsGone = true
+	a.closeLeavings(true)
 	if err := a.env.closeSockets(a.gen.sockets); err != nil {
 		a.log.Warn("Could not close the listening sockets cleanly", "error", err)
 	}

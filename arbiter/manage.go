@@ -10,6 +10,9 @@ import (
 
 // scale makes n slots: new ones take the lowest free numbers, and those of the oldest workers go.
 func (a *Arbiter) scale(n int) {
+	if old := len(a.slots); n != old {
+		a.emit(Event{Name: NworkersChanged, Workers: n, OldWorkers: old})
+	}
 	for len(a.slots) < n {
 		number := 0
 		for number < len(a.slots) && a.slots[number].number == number {
@@ -57,8 +60,20 @@ func (a *Arbiter) retire(w *worker, why string) {
 	default:
 		w.log.Info("Draining worker", "reason", why)
 		grace := w.spec.gen.limits.gracefulTimeout
-		w.drain(time.Now(), grace, grace+drainMargin, false)
+		final := a.farewell(w)
+		if len(final) > 0 {
+			w.accept(final)
+		}
+		a.drain(w, time.Now(), grace, grace+drainMargin, len(final) > 0)
 	}
+}
+
+// drain is worker.drain, told to subscribers.
+func (a *Arbiter) drain(w *worker, now time.Time, grace, patience time.Duration, final bool) {
+	if w.state < draining {
+		a.emitWorker(WorkerInt, w, "")
+	}
+	w.drain(now, grace, patience, final)
 }
 
 // manage fills the slots that may be filled now.
@@ -67,35 +82,65 @@ func (a *Arbiter) manage(now time.Time) {
 		return
 	}
 	for _, s := range a.slots {
-		if s.wanting() && !now.Before(s.notBefore) && a.halt == nil {
+		if t := a.due(s); !t.IsZero() && !now.Before(t) && a.halt == nil {
 			a.spawn(s, now)
 		}
+	}
+	if a.halt == nil {
+		a.roll(now)
+	}
+}
+
+// due returns when the slot may be given a process it needs; zero if it needs none. A worker that is to be recycled can
+// wait for others.
+func (a *Arbiter) due(s *slot) time.Time {
+	switch {
+	case !s.wanting():
+		return time.Time{}
+	case s.current == nil:
+		return s.earliest()
+	case !a.mayRecycle():
+		return time.Time{}
+	case a.recycled.After(s.notBefore):
+		return a.recycled
+	default:
+		return s.earliest()
 	}
 }
 
 // spawn starts a worker for s, beside its present one if there is one.
 func (a *Arbiter) spawn(s *slot, now time.Time) {
-	a.age++
-	sp := spec{age: a.age, slot: s.number, gen: a.gen, check: a.checked != nil}
-	proc, err := a.env.start(sp, a.post)
+	w, err := a.startWorker(s.number, a.gen, now)
 	if err != nil {
 		a.spawnFailed(s, now, err)
 		return
 	}
-	w := &worker{
-		proc: proc, pid: proc.pid(), spec: sp, spawnedAt: now,
-		log: a.log.With("pid", proc.pid(), "worker", sp.age, "slot", sp.slot),
-	}
-	if limit := sp.gen.limits.bootTimeout; limit > 0 {
-		w.expect(now, forReady, limit, fmt.Sprintf("was not ready within boot_timeout (%v)", limit))
-	}
-	a.workers = append(a.workers, w)
 	if s.current == nil {
 		s.current = w
 	} else {
 		s.next = w
 	}
 	w.log.Info("Booting worker")
+}
+
+// startWorker starts a worker process.
+func (a *Arbiter) startWorker(slot int, gen *generation, now time.Time) (*worker, error) {
+	a.age++
+	sp := spec{age: a.age, slot: slot, gen: gen, check: a.checked != nil}
+	a.emit(Event{Name: PreFork, Age: sp.age, Slot: slot, Generation: gen.number})
+	proc, err := a.env.start(sp, a.post)
+	if err != nil {
+		return nil, err
+	}
+	w := &worker{
+		proc: proc, pid: proc.pid(), spec: sp, spawnedAt: now,
+		log: a.log.With("pid", proc.pid(), "worker", sp.age, "slot", sp.slot),
+	}
+	if limit := gen.limits.bootTimeout; limit > 0 {
+		w.expect(now, forReady, limit, fmt.Sprintf("was not ready within boot_timeout (%v)", limit))
+	}
+	a.workers = append(a.workers, w)
+	return w, nil
 }
 
 // spawnFailed deals with a system that gives no more processes: it counts as a worker that died at once.

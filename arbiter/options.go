@@ -1,6 +1,7 @@
 package arbiter
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -13,35 +14,15 @@ import (
 
 // Options is what an arbiter works with. It is not changed by anybody after New.
 type Options struct {
-	// Workers is the number of workers to keep alive, at least 1.
-	Workers int
+	// Settings are those of the first generation. MinReady belongs to them.
+	Settings
 	// MinReady is how many workers must be ready for the server to count as ready; 0 means all of Workers.
 	MinReady int
-	// Threads is the number of requests a worker may run at once: the rows of its scoreboard.
-	Threads int
 
-	// Timeout bounds a request; 0 means that requests are not timed. The worker itself ends a request at Timeout; the
-	// arbiter steps in AbortGrace later.
-	Timeout time.Duration
-	// AbortGrace is the time between the steps of the murder ladder.
-	AbortGrace time.Duration
-	// WorkerTimeout is how long a ready worker's beat may stand still; 0 means for ever.
-	WorkerTimeout time.Duration
-	// BootTimeout bounds the way from spawned to ready; 0 means no bound.
-	BootTimeout time.Duration
-	// GracefulTimeout bounds the drain of a worker.
-	GracefulTimeout time.Duration
-
-	// Config is handed to the workers as it is.
-	Config json.RawMessage
 	// AppName tells people who run ps which server a worker belongs to.
 	AppName string
 	// Env is the environment of the workers.
 	Env []string
-	// Sockets are the listening sockets. Run closes and unlinks them.
-	Sockets *sockets.Set
-	// Artifact is a sealed memfd with the guest's bytes, or nil. The caller keeps it open until Run returns.
-	Artifact *os.File
 	// Pidfile is held until Run has ended all workers, and then removed; nil means none.
 	Pidfile *Pidfile
 
@@ -56,6 +37,57 @@ type Options struct {
 	// Alive is called from the arbiter's goroutine whenever its loop has come round: after everything that happens, and at
 	// least every 250 ms. When the calls stop, the arbiter hangs. It must not block; nil ignores the calls.
 	Alive func(Vitals)
+	// Load makes the next generation for a reload; nil means that there are no reloads. It reads configuration and guest
+	// anew and opens what is to be listened on in addition to current, the sockets of the present generation, with
+	// sockets.Set.Relisten. It runs in a goroutine of its own, one at a time, and may take long; ctx ends when nobody
+	// waits for it any more. Run does not wait for it either.
+	Load func(ctx context.Context, current *sockets.Set) (*Next, error)
+}
+
+// Settings is what one generation can have different from another.
+type Settings struct {
+	// Workers is the number of workers to keep alive, at least 1.
+	Workers int
+	// ReloadBatch is how many workers a reload replaces at a time; 0 means 1.
+	ReloadBatch int
+	// Threads is the number of requests a worker may run at once: the rows of its scoreboard.
+	Threads int
+
+	// Timeout bounds a request; 0 means that requests are not timed. The worker itself ends a request at Timeout; the
+	// arbiter steps in AbortGrace later.
+	Timeout time.Duration
+	// AbortGrace is the time between the steps of the murder ladder.
+	AbortGrace time.Duration
+	// WorkerTimeout is how long a ready worker's beat may stand still; 0 means for ever.
+	WorkerTimeout time.Duration
+	// BootTimeout bounds the way from spawned to ready; 0 means no bound.
+	BootTimeout time.Duration
+	// GracefulTimeout bounds the drain of a worker.
+	GracefulTimeout time.Duration
+	// MaxMemory is the resident memory in bytes past which a worker is replaced; 0 means no bound.
+	MaxMemory int64
+	// MaxAge is how long a worker serves before it is replaced, give or take a tenth; 0 means for ever.
+	MaxAge time.Duration
+
+	// Config is handed to the workers as it is.
+	Config json.RawMessage
+	// Sockets are the listening sockets. Run closes and unlinks them.
+	Sockets *sockets.Set
+	// Artifact is a sealed memfd with the guest's bytes, or nil. The arbiter closes it when no worker will be started with
+	// it any more; closing it once more does no harm.
+	Artifact *os.File
+}
+
+// Next is a generation that a reload may change to. The arbiter owns its artifact and those of its sockets that the
+// present generation does not have.
+type Next struct {
+	Settings
+	// Adopt is called from the arbiter's goroutine when the generation has proved itself and is the present one; nil does
+	// nothing.
+	Adopt func()
+	// Discard is called instead of Adopt when the generation is given up; nil does nothing. It is not for the artifact and
+	// the sockets.
+	Discard func()
 }
 
 // Vitals say how the server is doing.
@@ -86,23 +118,17 @@ type LostRequest struct {
 // check reports what no arbiter can work with, and fills in defaults. Settings were validated by package config, so
 // these are mistakes of the caller.
 func (o *Options) check() error {
+	if err := o.Settings.check(); err != nil {
+		return err
+	}
 	switch {
-	case o.Workers < 1:
-		return errors.New("arbiter: fewer than one worker")
-	case o.Threads < 1 || o.Threads > scoreboard.MaxSlots:
-		return errors.New("arbiter: the number of threads does not fit a scoreboard")
 	case o.MinReady < 0 || o.MinReady > o.Workers:
 		return errors.New("arbiter: min ready is not between 0 and the number of workers")
-	case min(o.Timeout, o.AbortGrace, o.WorkerTimeout, o.BootTimeout, o.GracefulTimeout) < 0:
-		return errors.New("arbiter: negative duration")
-	case o.Sockets == nil || o.Log == nil:
-		return errors.New("arbiter: no sockets or no log")
+	case o.Log == nil:
+		return errors.New("arbiter: no log")
 	}
 	if o.MinReady == 0 {
 		o.MinReady = o.Workers
-	}
-	if o.Config == nil {
-		o.Config = json.RawMessage("null")
 	}
 	if o.ReopenLogs == nil {
 		o.ReopenLogs = func() error { return nil }
@@ -119,28 +145,22 @@ func (o *Options) check() error {
 	return nil
 }
 
-// generation is one configuration with everything that comes from it. Workers keep the generation they were spawned in.
-type generation struct {
-	number   uint64 // from 1
-	config   json.RawMessage
-	sockets  *sockets.Set
-	artifact *os.File
-	threads  int
-	limits   limits
-}
-
-// limits are a generation's bounds of time; see Options for zero.
-type limits struct {
-	timeout, abortGrace, workerTimeout, bootTimeout, gracefulTimeout time.Duration
-}
-
-// firstGeneration makes the generation that the arbiter starts with.
-func (o *Options) firstGeneration() *generation {
-	return &generation{
-		number: 1, config: o.Config, sockets: o.Sockets, artifact: o.Artifact, threads: o.Threads,
-		limits: limits{
-			timeout: o.Timeout, abortGrace: o.AbortGrace, workerTimeout: o.WorkerTimeout,
-			bootTimeout: o.BootTimeout, gracefulTimeout: o.GracefulTimeout,
-		},
+func (s *Settings) check() error {
+	switch {
+	case s.Workers < 1:
+		return errors.New("arbiter: fewer than one worker")
+	case s.Threads < 1 || s.Threads > scoreboard.MaxSlots:
+		return errors.New("arbiter: the number of threads does not fit a scoreboard")
+	case min(s.Timeout, s.AbortGrace, s.WorkerTimeout, s.BootTimeout, s.GracefulTimeout, s.MaxAge) < 0:
+		return errors.New("arbiter: negative duration")
+	case s.MaxMemory < 0 || s.ReloadBatch < 0:
+		return errors.New("arbiter: negative number")
+	case s.Sockets == nil:
+		return errors.New("arbiter: no sockets")
 	}
+	s.ReloadBatch = max(s.ReloadBatch, 1)
+	if s.Config == nil {
+		s.Config = json.RawMessage("null")
+	}
+	return nil
 }

@@ -105,8 +105,11 @@ type running struct {
 
 func options(mode string, j *journal) Options {
 	return Options{
-		Workers: 1, Threads: 1, AbortGrace: 100 * time.Millisecond, BootTimeout: patience, GracefulTimeout: patience,
-		AppName: "app.wasm", Env: append(os.Environ(), modeEnv+"="+mode), Sockets: &sockets.Set{}, Log: j.logger(),
+		Settings: Settings{
+			Workers: 1, Threads: 1, AbortGrace: 100 * time.Millisecond, BootTimeout: patience, GracefulTimeout: patience,
+			Sockets: &sockets.Set{},
+		},
+		AppName: "app.wasm", Env: append(os.Environ(), modeEnv+"="+mode), Log: j.logger(),
 	}
 }
 

@@ -27,6 +27,7 @@ func (a *Arbiter) reap() {
 		}
 		w := a.workers[i]
 		w.reaped, w.status, w.deadline = true, st, time.Time{}
+		a.emitWorker(WorkerExit, w, w.blame())
 		if w.ended {
 			a.bury(w, time.Now())
 		} else {
@@ -44,6 +45,11 @@ func (a *Arbiter) bury(w *worker, now time.Time) {
 	a.explainKill(w)
 	a.reportLost(w, now)
 	w.proc.close()
+	a.emitWorker(ChildExit, w, w.blame())
+	if a.isCanary(w) {
+		a.canaryDied(w)
+		return
+	}
 	s := a.slotOf(w)
 	if s == nil || a.halt != nil {
 		a.logExit(w, slog.LevelError)
@@ -58,7 +64,8 @@ func (a *Arbiter) bury(w *worker, now time.Time) {
 		level = slog.LevelError
 	}
 	if !w.served() {
-		a.bootFailed(a.bootError(w))
+		a.bootFailed(a.bootError(w, a.bootAttempts))
+		a.rollFailed()
 	}
 	switch {
 	case a.failure == nil:
@@ -68,6 +75,18 @@ func (a *Arbiter) bury(w *worker, now time.Time) {
 	default:
 		a.logExit(w, slog.LevelError)
 	}
+}
+
+// canaryDied ends the reload whose canary died before it was ready.
+func (a *Arbiter) canaryDied(w *worker) {
+	a.reload.canary = nil
+	err, _ := a.bootError(w, 1)
+	a.logExit(w, slog.LevelDebug)
+	var attrs []any
+	if w.stderr != "" {
+		attrs = []any{"stderr", w.stderr[:min(len(w.stderr), stderrShown)]}
+	}
+	a.reloadFailed(err, attrs...)
 }
 
 // explainKill finds out who sent a SIGKILL that the arbiter did not send.
@@ -91,13 +110,7 @@ func (a *Arbiter) reportLost(w *worker, now time.Time) {
 		if !row.Busy {
 			continue
 		}
-		started := row.Started
-		if started.Before(w.spawnedAt) {
-			started = w.spawnedAt
-		}
-		if started.After(now) {
-			started = now
-		}
+		started := w.plausible(row.Started, now)
 		if a.halt != nil {
 			a.halt.cut++
 		}
@@ -110,7 +123,7 @@ func (a *Arbiter) reportLost(w *worker, now time.Time) {
 
 // logExit writes the one record of a worker's end. An end that was asked for and went well is no news.
 func (a *Arbiter) logExit(w *worker, level slog.Level, attrs ...any) {
-	if w.dismissed && (w.status == (status{}) || !w.served()) {
+	if w.blame() == "" {
 		w.log.Info("Worker exited")
 		if w.stderr != "" {
 			w.log.Debug("All that the worker wrote to its standard error", "stderr", w.stderr)
@@ -134,8 +147,8 @@ func (a *Arbiter) logExit(w *worker, level slog.Level, attrs ...any) {
 }
 
 // bootError makes the error with which a server ends whose first worker died like w, and tells whether a second try
-// could go no better.
-func (a *Arbiter) bootError(w *worker) (err *fault.Error, definite bool) {
+// could go no better. Attempts is how many are made.
+func (a *Arbiter) bootError(w *worker, attempts int) (err *fault.Error, definite bool) {
 	switch {
 	case w.failed != nil:
 		code := w.failed.Code
@@ -156,11 +169,11 @@ func (a *Arbiter) bootError(w *worker) (err *fault.Error, definite bool) {
 			"worker %s%s", w.reason, doing), true
 	}
 	const hint = "the log has what workers wrote before they died"
-	if a.bootAttempts == 1 {
+	if attempts == 1 {
 		return fault.WithCode(fault.BootFailed, hint, "worker died while booting: %s", w.cause()), true
 	}
 	return fault.WithCode(fault.BootFailed, hint, "%d workers in a row died while booting, the last one: %s",
-		a.bootAttempts, w.cause()), false
+		attempts, w.cause()), false
 }
 
 // logAt logs an error, or a debug record of it where errors would flood the log.

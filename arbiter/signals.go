@@ -38,9 +38,9 @@ func (a *Arbiter) handleSignal(s os.Signal) {
 			a.log.Debug("Ignoring the echo of a signal")
 			return
 		}
-		a.stop(false)
+		a.stop(false, "signal")
 	case syscall.SIGINT, syscall.SIGQUIT:
-		a.stop(true)
+		a.stop(true, "signal")
 	case syscall.SIGTTIN:
 		a.rescale(len(a.slots) + 1)
 	case syscall.SIGTTOU:
@@ -48,17 +48,19 @@ func (a *Arbiter) handleSignal(s os.Signal) {
 	case syscall.SIGWINCH:
 		a.rescale(0)
 	case syscall.SIGUSR1:
-		a.reopenLogs()
+		_ = a.reopenLogs() // which has logged what went wrong
+	case syscall.SIGHUP:
+		a.requestReload(nil)
 	default:
 		a.log.Warn("This signal is not available yet", "signal", shortName(sig))
 	}
 }
 
 // stop begins a halt, or hastens the one that is under way.
-func (a *Arbiter) stop(quick bool) {
+func (a *Arbiter) stop(quick bool, reason string) {
 	switch {
 	case a.halt == nil:
-		a.beginHalt(quick, "signal")
+		a.beginHalt(quick, reason)
 	case !a.halt.quick:
 		a.log.Info("Quick shutdown requested")
 		a.hasten()
@@ -74,9 +76,10 @@ func (a *Arbiter) rescale(n int) {
 	a.scale(n)
 }
 
-// reopenLogs reopens the log files everywhere, after a rotation.
-func (a *Arbiter) reopenLogs() {
-	if err := a.opts.ReopenLogs(); err != nil {
+// reopenLogs reopens the log files everywhere, after a rotation. The error is that of our own.
+func (a *Arbiter) reopenLogs() error {
+	err := a.opts.ReopenLogs()
+	if err != nil {
 		a.log.Error("Could not reopen the log files", "error", err)
 	}
 	for _, w := range a.workers {
@@ -84,4 +87,5 @@ func (a *Arbiter) reopenLogs() {
 			w.send(proto.Message{Type: proto.TypeReopen})
 		}
 	}
+	return err
 }

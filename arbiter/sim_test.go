@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
+	"testing"
 	"time"
 
 	"github.com/appserver-go/appserver/internal/proto"
@@ -30,8 +32,20 @@ type sim struct {
 	conduct  conduct // of workers spawned from now on
 	conducts map[int]conduct
 	tty      bool
+	dir      string // of unix sockets
 	oom      int64
 	startErr error
+	resident map[int]int64
+	base     Settings // of the first generation
+	next     nextLoad
+	sub      *Subscription
+}
+
+// nextLoad is what the next call of load finds.
+type nextLoad struct {
+	err   error
+	takes time.Duration
+	set   func(*Settings, *sockets.Set) error // changes the settings of the present generation
 }
 
 type death struct {
@@ -54,7 +68,7 @@ type conduct struct {
 
 func newSim() *sim {
 	return &sim{
-		began: time.Now(), sigs: make(chan os.Signal, signalQueue), conducts: map[int]conduct{},
+		began: time.Now(), sigs: make(chan os.Signal, signalQueue), conducts: map[int]conduct{}, resident: map[int]int64{},
 		conduct: conduct{boot: "ready", stage: "loading", after: 40 * time.Millisecond, drain: 20 * time.Millisecond, abort: "dies"},
 	}
 }
@@ -94,14 +108,97 @@ func (s *sim) oomKills() (int64, bool) {
 	return s.oom, true
 }
 
-func (s *sim) refuse(*sockets.Set) (bool, error) {
-	s.note("refuse connections")
-	return true, nil
+func (s *sim) memory(pid int) (int64, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n, ok := s.resident[pid]
+	return n, ok
 }
 
-func (s *sim) closeSockets(*sockets.Set) error {
-	s.note("close sockets")
-	return nil
+func (s *sim) jitter() float64 { return 0.5 }
+
+func (s *sim) refuse(set *sockets.Set) (bool, error) {
+	s.note("refuse connections%s", names(set))
+	return set.Refuse()
+}
+
+func (s *sim) closeSockets(set *sockets.Set) error {
+	s.note("close sockets%s", names(set))
+	return set.Close(true)
+}
+
+// names lists the sockets of a set without their directory.
+func names(set *sockets.Set) string {
+	var b strings.Builder
+	for _, sock := range set.Sockets() {
+		b.WriteString(" " + filepath.Base(sock.Name()))
+	}
+	return b.String()
+}
+
+// load is Options.Load: it takes as long as the script says and brings what the script says.
+func (s *sim) load(ctx context.Context, current *sockets.Set) (*Next, error) {
+	s.mu.Lock()
+	n := s.next
+	settings := s.base
+	s.mu.Unlock()
+	s.note("load")
+	select {
+	case <-time.After(n.takes + time.Microsecond):
+	case <-ctx.Done():
+		s.note("load is canceled")
+		return nil, ctx.Err()
+	}
+	if n.err != nil {
+		return nil, n.err
+	}
+	settings.Sockets = current
+	if n.set != nil {
+		if err := n.set(&settings, current); err != nil {
+			return nil, err
+		}
+	}
+	return &Next{
+		Settings: settings,
+		Adopt: func() {
+			s.note("adopt")
+			s.mu.Lock()
+			s.base = settings
+			s.mu.Unlock()
+		},
+		Discard: func() { s.note("discard") },
+	}, nil
+}
+
+// listen opens unix sockets by their names, or keeps those that current has.
+func (s *sim) listen(t *testing.T, current *sockets.Set, names []string) *sockets.Set {
+	t.Helper()
+	var addrs []sockets.Addr
+	for _, name := range names {
+		addrs = append(addrs, sockets.Addr{Network: sockets.Unix, Path: filepath.Join(s.dir, name)})
+	}
+	set, err := current.Relisten(context.Background(), addrs, sockets.Options{Mode: 0o600, UID: -1, GID: -1})
+	if err != nil {
+		t.Error(err)
+		return current
+	}
+	return set
+}
+
+// noteEvents writes down the events since the last time.
+func (s *sim) noteEvents() {
+	for {
+		select {
+		case e, ok := <-s.sub.C():
+			if !ok {
+				return
+			}
+			s.note("event %s: worker %d (pid %d) in slot %d, generation %d, workers %d to %d, reason %q",
+				e.Name, e.Age, e.PID, e.Slot, e.Generation, e.OldWorkers, e.Workers, e.Reason)
+		default:
+			return
+		}
+	}
 }
 
 func (s *sim) start(sp spec, post func(event) bool) (process, error) {
@@ -221,6 +318,8 @@ func (f *fake) send(m proto.Message) error {
 		if f.conduct.drain >= 0 {
 			f.later(f.conduct.drain, func() { f.die(status{}) })
 		}
+	case proto.TypeAccept:
+		f.sim.note("send worker %d accept: %v", f.age, m.Accept.Listeners)
 	default:
 		f.sim.note("send worker %d %s", f.age, m.Type)
 	}
@@ -303,6 +402,6 @@ func (h noteHandler) Handle(_ context.Context, r slog.Record) error {
 		add(a)
 	}
 	r.Attrs(add)
-	h.sim.note("log %s: %s%s", strings.ToLower(r.Level.String()), r.Message, b.String())
+	h.sim.note("log %s: %s%s", strings.ToLower(r.Level.String()), r.Message, strings.ReplaceAll(b.String(), h.sim.dir+"/", ""))
 	return nil
 }

@@ -29,6 +29,14 @@ func (s *slot) wanting() bool {
 	return s.current == nil || s.current.retiring != "" && s.next == nil
 }
 
+// earliest returns when a process may be started, which is not zero even if it is at once.
+func (s *slot) earliest() time.Time {
+	if s.notBefore.IsZero() {
+		return time.Unix(1, 0)
+	}
+	return s.notBefore
+}
+
 // leave takes w out of the slot. It reports whether w had a place in it.
 func (s *slot) leave(w *worker) bool {
 	switch w {

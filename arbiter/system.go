@@ -2,6 +2,7 @@ package arbiter
 
 import (
 	"errors"
+	"math/rand/v2"
 	"os"
 	"os/signal"
 	"strconv"
@@ -58,6 +59,26 @@ func (*system) terminal() bool {
 	}
 	return false
 }
+
+func (*system) memory(pid int) (int64, bool) {
+	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/statm")
+	if err != nil {
+		return 0, false
+	}
+	return parseResident(string(data))
+}
+
+// parseResident finds the second number of statm (proc_pid_statm(5)), which counts pages.
+func parseResident(statm string) (int64, bool) {
+	fields := strings.Fields(statm)
+	if len(fields) < 2 {
+		return 0, false
+	}
+	pages, err := strconv.ParseInt(fields[1], 10, 64)
+	return pages * int64(os.Getpagesize()), err == nil
+}
+
+func (*system) jitter() float64 { return 2*rand.Float64() - 1 }
 
 func (*system) refuse(set *sockets.Set) (bool, error) { return set.Refuse() }
 

@@ -38,6 +38,11 @@ const separator = "----\n"
 //	                         garbage, hangup, say TYPE
 //	foreign PID              a process that is no worker dies
 //	oom N                    the kernel counts N kills for want of memory
+//	listen NAME…             before anything else: listens on unix sockets of these names
+//	next key=value…          what the next reloads load: error, hint, takes, workers, batch, boot-timeout, max-age,
+//	                         listen=NAME,… changes the sockets
+//	events                   writes down the events since the last time
+//	memory AGE BYTES         the resident memory of a worker
 //	nofork MESSAGE | fork    no process can be started; processes can be started again
 //	check                    checks instead of serving
 func TestTranscripts(t *testing.T) {
@@ -81,9 +86,13 @@ func difference(want, got string) string {
 // play runs a script and returns the transcript.
 func play(t *testing.T, script string) string {
 	s := newSim()
+	s.dir = t.TempDir()
 	o := Options{
-		Workers: 1, Threads: 1, Timeout: 5 * time.Second, AbortGrace: time.Second, WorkerTimeout: 4 * time.Second,
-		BootTimeout: 10 * time.Second, GracefulTimeout: 3 * time.Second, Sockets: &sockets.Set{},
+		Settings: Settings{
+			Workers: 1, Threads: 1, Timeout: 5 * time.Second, AbortGrace: time.Second, WorkerTimeout: 4 * time.Second,
+			BootTimeout: 10 * time.Second, GracefulTimeout: 3 * time.Second, Sockets: &sockets.Set{},
+		},
+		Load:       s.load,
 		Log:        slog.New(noteHandler{sim: s}),
 		ReopenLogs: func() error { s.note("reopen logs"); return nil },
 		Ready:      func() { s.note("server is ready") },
@@ -104,7 +113,9 @@ func play(t *testing.T, script string) string {
 		if err := o.check(); err != nil {
 			t.Fatal(err)
 		}
+		s.base = o.Settings
 		a = newArbiter(o, s)
+		s.sub = a.Subscribe(10000)
 		go func() {
 			if !checking {
 				returned <- a.Run(context.Background())
@@ -127,6 +138,10 @@ func play(t *testing.T, script string) string {
 			parseOptions(t, &o, s, words[1:])
 		case "conduct":
 			parseConduct(t, s, words[1:])
+		case "listen":
+			o.Sockets = s.listen(t, &sockets.Set{}, words[1:])
+		case "next":
+			parseNext(t, s, words[1:])
 		case "nofork":
 			s.mu.Lock()
 			s.startErr = errors.New(words[1])
@@ -222,6 +237,12 @@ func parseOptions(t *testing.T, o *Options, s *sim, words []string) {
 			o.BootTimeout = duration(t, value)
 		case "graceful-timeout":
 			o.GracefulTimeout = duration(t, value)
+		case "max-age":
+			o.MaxAge = duration(t, value)
+		case "max-memory":
+			o.MaxMemory = int64(number32(t, value))
+		case "batch":
+			o.ReloadBatch = number32(t, value)
 		case "terminal":
 			s.tty = value == "true"
 		default:
@@ -270,6 +291,52 @@ func parseConduct(t *testing.T, s *sim, words []string) {
 	}
 }
 
+// parseNext says what the next reload loads.
+func parseNext(t *testing.T, s *sim, words []string) {
+	t.Helper()
+	var n nextLoad
+	hint := ""
+	set := map[string]string{}
+	for _, w := range words {
+		key, value, _ := strings.Cut(w, "=")
+		switch key {
+		case "error":
+			n.err = errors.New(value)
+		case "hint":
+			hint = value
+		case "takes":
+			n.takes = duration(t, value)
+		default:
+			set[key] = value
+		}
+	}
+	if n.err != nil {
+		n.err = fault.New(hint, "%w", n.err)
+	}
+	n.set = func(o *Settings, current *sockets.Set) error {
+		for key, value := range set {
+			switch key {
+			case "workers":
+				o.Workers = number32(t, value)
+			case "batch":
+				o.ReloadBatch = number32(t, value)
+			case "boot-timeout":
+				o.BootTimeout = duration(t, value)
+			case "max-age":
+				o.MaxAge = duration(t, value)
+			case "listen":
+				o.Sockets = s.listen(t, current, strings.Split(value, ","))
+			default:
+				t.Errorf("unknown setting %q", key)
+			}
+		}
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.next = n
+}
+
 // command does what a line of a script says to a running arbiter.
 func (s *sim) command(t *testing.T, words []string) {
 	t.Helper()
@@ -286,6 +353,12 @@ func (s *sim) command(t *testing.T, words []string) {
 	case "oom":
 		s.mu.Lock()
 		s.oom = int64(number32(t, words[1]))
+		s.mu.Unlock()
+	case "events":
+		s.noteEvents()
+	case "memory":
+		s.mu.Lock()
+		s.resident[100+number32(t, words[1])] = int64(number32(t, words[2]))
 		s.mu.Unlock()
 	case "fork":
 		s.mu.Lock()

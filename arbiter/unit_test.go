@@ -21,7 +21,7 @@ import (
 )
 
 func testOptions() Options {
-	return Options{Workers: 1, Threads: 1, Sockets: &sockets.Set{}, Log: slog.New(slog.DiscardHandler)}
+	return Options{Settings: Settings{Workers: 1, Threads: 1, Sockets: &sockets.Set{}}, Log: slog.New(slog.DiscardHandler)}
 }
 
 func TestNewRefusesNonsense(t *testing.T) {

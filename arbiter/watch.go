@@ -72,6 +72,7 @@ func (w *watch) oldest(now time.Time) (row int, age time.Duration) {
 func (a *Arbiter) poll(now time.Time) {
 	gap := now.Sub(a.polled) - pollEvery
 	a.polled = now
+	a.recycle(now)
 	for _, w := range a.workers {
 		if w.state != ready && w.state != draining || w.reaped {
 			continue
@@ -97,11 +98,19 @@ func (a *Arbiter) judge(w *worker, now time.Time, snap *scoreboard.Snapshot) {
 	switch still := w.watch.still(now); {
 	case l.workerTimeout > 0 && still >= l.workerTimeout:
 		w.log.Error("Worker is frozen, aborting it", append(attrs, "no_beat_for", still.Round(time.Millisecond))...)
-		w.abort(now, fmt.Sprintf("gave no sign of life for %v (worker_timeout)", l.workerTimeout))
+		a.abort(w, now, fmt.Sprintf("gave no sign of life for %v (worker_timeout)", l.workerTimeout))
 	case l.timeout > 0 && row >= 0 && age >= l.timeout+l.abortGrace:
 		w.log.Error("Worker is stuck in a request, aborting it", attrs...)
-		w.abort(now, fmt.Sprintf("stuck in a request for more than %v (timeout) and %v (abort_grace)", l.timeout, l.abortGrace))
+		a.abort(w, now, fmt.Sprintf("stuck in a request for more than %v (timeout) and %v (abort_grace)", l.timeout, l.abortGrace))
 	}
+}
+
+// abort is worker.abort, told to subscribers.
+func (a *Arbiter) abort(w *worker, now time.Time, reason string) {
+	if w.state < aborted {
+		a.emitWorker(WorkerAbort, w, reason)
+	}
+	w.abort(now, reason)
 }
 
 // expire deals with a worker that let its deadline pass.
@@ -110,7 +119,7 @@ func (a *Arbiter) expire(w *worker, now time.Time) {
 	case forReady:
 		w.log.Error("Worker takes too long to boot, aborting it", "stage", w.stage)
 		w.bootLate = true
-		w.abort(now, w.overdue)
+		a.abort(w, now, w.overdue)
 	case forAbort:
 		w.log.Error("Worker survived SIGABRT, killing it", "grace", w.spec.gen.limits.abortGrace)
 		w.kill(w.overdue)

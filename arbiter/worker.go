@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -58,6 +59,9 @@ type worker struct {
 	retiring  string        // why it wants a replacement; "" if it does not
 	dismissed bool          // the arbiter told it to go, for no fault of its own
 	closed    bool          // it accepts no more
+	accepts   []int         // its listeners, by index, that it was told to accept from; nil for all
+	guest     []proto.Fact  // what it said of the guest
+	expiry    time.Time     // when it is too old; zero for never
 	spawnedAt time.Time
 	readyAt   time.Time // zero if it never was
 
@@ -94,6 +98,15 @@ func (w *worker) send(m proto.Message) {
 	if err := w.proc.send(m); err != nil {
 		w.log.Debug("Could not send to worker", "message", string(m.Type), "error", err)
 	}
+}
+
+// accept tells the worker which of its listeners to accept from, unless it knows.
+func (w *worker) accept(indices []int) {
+	if slices.Equal(w.accepts, indices) {
+		return
+	}
+	w.accepts = indices
+	w.send(proto.Message{Type: proto.TypeAccept, Accept: &proto.Accept{Listeners: indices}})
 }
 
 // signal sends a signal unless the process was reaped, after which its id may be somebody else's.
@@ -148,6 +161,14 @@ func (w *worker) kill(reason string) {
 	}
 	w.state, w.deadline = killed, time.Time{}
 	w.signal(killSignal)
+}
+
+// blame is cause, or "" of a worker that was told to go and went.
+func (w *worker) blame() string {
+	if w.dismissed && (w.status == (status{}) || !w.served()) {
+		return ""
+	}
+	return w.cause()
 }
 
 // cause says in words why the worker died.

@@ -31,6 +31,16 @@ func (c *Config) checkAddresses() error {
 	return nil
 }
 
+// maxSlots is the most workers that have a socket each: every worker holds the sockets of all.
+const maxSlots = 256
+
+func (c *Config) checkListenMode() error {
+	if c.ListenMode == "slots" && c.Workers > maxSlots {
+		return problem("listen_mode", "use shared, or fewer workers", "slots is for up to %d workers, not %d", maxSlots, c.Workers)
+	}
+	return nil
+}
+
 func validPeer(peer string) bool {
 	if peer == "*" {
 		return true

@@ -26,6 +26,8 @@ type Config struct {
 	Workers int `mapstructure:"workers"`
 	// MinReady is how many workers must be ready for the server to count as ready; 0 means all.
 	MinReady int `mapstructure:"min_ready"`
+	// ReloadBatch is how many workers a reload replaces at a time.
+	ReloadBatch int `mapstructure:"reload_batch"`
 	// WorkerClass is the name of a registered class: "sync" or "threaded".
 	WorkerClass string `mapstructure:"worker_class"`
 	// Threads is the number of requests a threaded worker runs at once.
@@ -38,6 +40,11 @@ type Config struct {
 	MaxRequests int `mapstructure:"max_requests"`
 	// MaxRequestsJitter adds a random number of up to that many requests to MaxRequests, for each worker.
 	MaxRequestsJitter int `mapstructure:"max_requests_jitter"`
+
+	// MaxWorkerMemory is the resident memory in bytes past which a worker is replaced; 0 never does.
+	MaxWorkerMemory Size `mapstructure:"max_worker_memory"`
+	// MaxAge is how long a worker serves before it is replaced, give or take a tenth; 0 is for ever.
+	MaxAge time.Duration `mapstructure:"max_age"`
 
 	// Timeout bounds one request; 0 means no bound.
 	Timeout time.Duration `mapstructure:"timeout"`

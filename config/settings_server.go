@@ -1,5 +1,7 @@
 package config
 
+import "time"
+
 func serverSettings() []Setting {
 	return []Setting{
 		{
@@ -9,11 +11,12 @@ func serverSettings() []Setting {
 				"A relative path is taken from the directory the server runs in, after `chdir`.",
 		},
 		{
-			Key: "bind", Short: "b", Section: SectionServer, Kind: List, Reload: Restart,
+			Key: "bind", Short: "b", Section: SectionServer, Kind: List, Reload: Workers,
 			Default: "127.0.0.1:8000", Fallback: "PORT",
 			Help: "addresses to listen on: host:port, unix:path or fd://number",
 			Doc: "Several addresses are separated by commas, or the flag is repeated. When the environment variable `PORT` is " +
-				"set, the default is `0.0.0.0:$PORT`, as hosting platforms expect.",
+				"set, the default is `0.0.0.0:$PORT`, as hosting platforms expect. A reload opens new addresses before it leaves " +
+				"old ones; an address that stays keeps its socket. A server that got its sockets from a service manager keeps them.",
 		},
 		{
 			Key: "backlog", Section: SectionServer, Kind: Int, Min: 1, Max: 65535, Reload: Restart, Default: "2048",
@@ -52,6 +55,11 @@ func workerSettings() []Setting {
 			Doc:  "That is when it logs `Ready` and tells systemd. Connections are accepted from the first ready worker on.",
 		},
 		{
+			Key: "reload_batch", Section: SectionWorkers, Kind: Int, Min: 1, Max: 4096, Reload: Live, Default: "1",
+			Help: "workers a reload replaces at a time",
+			Doc:  "Each is replaced when its successor is ready, so so many more processes run for a moment.",
+		},
+		{
 			Key: "worker_class", Short: "k", Section: SectionWorkers, Kind: String, Reload: Workers, Default: "sync",
 			Help: "how a worker runs requests: sync or threaded",
 			Doc: "`sync` runs one request at a time in each worker, `threaded` runs `threads` of them at once. When the class " +
@@ -83,6 +91,18 @@ func workerSettings() []Setting {
 			Default: "0",
 			Help:    "random number of requests added to max_requests",
 			Doc:     "Each worker draws its own, so that they are not all replaced at the same time.",
+		},
+		{
+			Key: "max_worker_memory", Section: SectionWorkers, Kind: Bytes, Reload: Workers, Default: "0",
+			Help: "memory past which a worker is replaced; 0 for any",
+			Doc: "It is the resident memory of the process (RSS), looked at every second. The replacement is ready before the " +
+				"worker goes. Set it well above what a fresh worker needs.",
+		},
+		{
+			Key: "max_age", Section: SectionWorkers, Kind: Duration, Min: int64(time.Second), Max: longest, Zero: true,
+			Reload: Workers, Default: "0",
+			Help: "time after which a worker is replaced; 0 for never",
+			Doc:  "Each worker adds or takes off up to a tenth at random. The replacement is ready before the worker goes.",
 		},
 	}
 }

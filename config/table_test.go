@@ -114,7 +114,7 @@ func TestTableIsComplete(t *testing.T) {
 func TestDefault(t *testing.T) {
 	want := Config{
 		Bind: []string{"127.0.0.1:8000"}, Backlog: 2048, ListenMode: "shared", SocketMode: 0o660,
-		Workers: 2, WorkerClass: "sync", Threads: 1, WorkerConnections: 1000, QueueLimit: 64,
+		Workers: 2, ReloadBatch: 1, WorkerClass: "sync", Threads: 1, WorkerConnections: 1000, QueueLimit: 64,
 		Timeout: 30 * time.Second, AbortGrace: 5 * time.Second, WorkerTimeout: 30 * time.Second, BootTimeout: time.Minute,
 		GracefulTimeout: 30 * time.Second, Keepalive: 5 * time.Second, HeaderTimeout: 10 * time.Second,
 		StallTimeout: 30 * time.Second, LimitRequestLine: 8190, LimitRequestFields: 100, LimitRequestFieldSize: 8190,

@@ -29,6 +29,7 @@ func (c *Config) Validate(classes []string) error {
 		c.checkThreads,
 		c.checkReady,
 		c.checkAddresses,
+		c.checkListenMode,
 		c.checkUpstream,
 		c.checkEnvironments,
 		c.checkMemory,

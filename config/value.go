@@ -14,6 +14,9 @@ import (
 // Get returns the setting's value in c, with the type of the field.
 func (s Setting) Get(c *Config) any { return s.field(c).Interface() }
 
+// Copy puts the setting's value in from into to. Lists are shared.
+func (s Setting) Copy(to, from *Config) { s.field(to).Set(s.field(from)) }
+
 // Set parses raw and puts it into c. Raw is what a flag or variable holds (a string; for a setting that is Many also
 // a []string) or what a decoder of files makes of a value (string, int, int64, uint64, float64, bool, []any).
 // The error is a *fault.Error around a *Problem that names the setting and from.

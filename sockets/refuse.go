@@ -26,8 +26,8 @@ const (
 // the kernel completes between the last accept and Close is reset, although its client was told that it is connected.
 // A client that comes now tries again in a second, and is refused once the sockets are closed. Files of unix sockets
 // that are ours are removed, which has the same effect. Sockets of a service manager, who goes on with them, stay as
-// they are, and all is false then: their queues need not be emptied, and may never be. It cannot be undone: only call it
-// at the final exit.
+// they are, and all is false then: their queues need not be emptied, and may never be. It cannot be undone: call it for what
+// is about to be closed.
 func (s *Set) Refuse() (all bool, err error) {
 	var errs []error
 	all = true

@@ -7,42 +7,95 @@ import (
 
 // Set is the listening sockets of a server. The arbiter opens it once and keeps it open while it serves; workers borrow
 // the descriptors. It is immutable but for Close and may be used by several goroutines.
+//
+// Sets may have sockets in common, see Relisten. Whoever closes one of two such sets closes what is left after Without.
 type Set struct {
 	binds []bind
 }
 
-// bind is what one address became: one socket for everybody, or one for each slot.
-type bind []*Socket
-
-func (b bind) forSlot(i int) *Socket { return b[i%len(b)] }
+// bind is what one address became.
+type bind struct {
+	given   Addr // as it was asked for; zero for an inherited socket
+	addr    Addr // resolved, with the port that was asked for
+	v6only  bool
+	sockets []*Socket // one for everybody, or one for each slot
+}
 
 // Sockets returns every socket in the order of the addresses, those of one address by slot.
 func (s *Set) Sockets() []*Socket {
 	var all []*Socket
 	for _, b := range s.binds {
-		all = append(all, b...)
+		all = append(all, b.sockets...)
 	}
 	return all
 }
 
-// ForSlot returns the sockets that a worker in slot i accepts from, one for each address, in their order. Slots past
-// Options.Slots share those of the first ones, so every worker gets sockets; a slot without a worker has a queue that
-// nobody empties. i must not be negative.
-func (s *Set) ForSlot(i int) []*Socket {
-	sockets := make([]*Socket, len(s.binds))
-	for k, b := range s.binds {
-		sockets[k] = b.forSlot(i)
+// Slotted reports whether some address has a socket for each slot, so that workers must be told which are theirs.
+func (s *Set) Slotted() bool {
+	return slices.ContainsFunc(s.binds, func(b bind) bool { return len(b.sockets) > 1 })
+}
+
+// Share returns the sockets that a worker in slot is to accept from while the slots of serving, in ascending order,
+// have workers, as indices of Sockets. What one socket serves for everybody is everybody's. Of the others a worker has
+// that of its own slot. A socket whose slot has no worker goes to one of those that serve, and a slot past Options.Slots
+// shares the socket of a lower one: no queue is without a worker, and no worker without a queue.
+func (s *Set) Share(slot int, serving []int) []int {
+	var indices []int
+	first := 0
+	for _, b := range s.binds {
+		n := len(b.sockets)
+		for j := range n {
+			if n == 1 || slot%n == j || owner(j, serving) == slot {
+				indices = append(indices, first+j)
+			}
+		}
+		first += n
 	}
-	return sockets
+	return indices
+}
+
+// owner returns the slot that has the socket of slot j, or -1 if none can.
+func owner(j int, serving []int) int {
+	if len(serving) == 0 {
+		return -1
+	}
+	if slices.Contains(serving, j) {
+		return j
+	}
+	return serving[j%len(serving)]
 }
 
 // Names returns what to tell people, one name for each address.
 func (s *Set) Names() []string {
 	names := make([]string, len(s.binds))
 	for i, b := range s.binds {
-		names[i] = b[0].Name()
+		names[i] = b.sockets[0].Name()
 	}
 	return names
+}
+
+// Without returns the sockets of s that other does not have.
+func (s *Set) Without(other *Set) *Set {
+	kept, rest := other.Sockets(), &Set{}
+	for _, b := range s.binds {
+		b.sockets = slices.DeleteFunc(slices.Clone(b.sockets), func(x *Socket) bool { return slices.Contains(kept, x) })
+		if len(b.sockets) > 0 {
+			rest.binds = append(rest.binds, b)
+		}
+	}
+	return rest
+}
+
+// Indices returns where the sockets of part stand among those of s. Sockets that s does not have are left out.
+func (s *Set) Indices(part *Set) []int {
+	var indices []int
+	members := part.Sockets()
+	for i, socket := range s.Sockets() {
+		if slices.Contains(members, socket) {
+			indices = append(indices, i)
+		}
+	}
+	return indices
 }
 
 // Close closes all sockets. With unlink it also removes the files of the unix sockets that this Set created and that

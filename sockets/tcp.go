@@ -8,8 +8,8 @@ import (
 )
 
 // openTCP opens one listening socket, or opts.Slots of them on the same port.
-func openTCP(a Addr, v6only bool, opts Options) (bind, error) {
-	var b bind
+func openTCP(a Addr, v6only bool, opts Options) ([]*Socket, error) {
+	var b []*Socket
 	for i := range max(opts.Slots, 1) {
 		s, err := openTCPSocket(a, v6only, i, opts)
 		if err != nil {

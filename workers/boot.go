@@ -118,6 +118,7 @@ func (p *process) adoptListeners() error {
 	}
 	acceptor.SetLogger(p.log())
 	p.env.Acceptor = acceptor
+	p.listeners.set(acceptor)
 	return nil
 }
 

@@ -25,6 +25,8 @@ func (p *process) listen() {
 			p.drain.Begin(Order{Grace: m.Drain.Grace, Final: m.Drain.Final})
 		case m.Type == proto.TypeReopen:
 			p.reopen()
+		case m.Type == proto.TypeAccept:
+			p.listeners.choose(m.Accept.Listeners)
 		default:
 			p.log().Warn("The arbiter sent a message that is not for workers", "message", string(m.Type))
 		}

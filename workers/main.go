@@ -116,6 +116,8 @@ type process struct {
 	env     Env
 	class   Class
 	guest   Guest
+
+	listeners listeners
 }
 
 // errStopped means that the worker was told to stop before it was ready.

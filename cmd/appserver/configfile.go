@@ -23,10 +23,10 @@ import (
 // maxConfigFile is the size of the largest configuration file; all settings together must be smaller still.
 const maxConfigFile = 1 << 20
 
-// findConfigFile returns the first configuration file there is in the current directory, or "".
-func findConfigFile() (string, error) {
+// findConfigFile returns the first configuration file there is in dir, or "". An empty dir is the current directory.
+func findConfigFile(dir string) (string, error) {
 	for _, name := range []string{"appserver.toml", "appserver.yaml", "appserver.yml", "appserver.json"} {
-		_, err := os.Lstat(name)
+		_, err := os.Lstat(filepath.Join(dir, name))
 		if err == nil {
 			return name, nil
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -35,11 +36,16 @@ type Loaded struct {
 // flags of bindFlags, environ is in the form of os.Environ, args are the arguments that are not flags: the guest, or
 // nothing.
 func loadConfig(fs *pflag.FlagSet, environ, args []string) (*Loaded, error) {
+	return loadConfigIn("", fs, environ, args)
+}
+
+// loadConfigIn is loadConfig as if dir were the current directory: where the server was started, which it may have left.
+func loadConfigIn(dir string, fs *pflag.FlagSet, environ, args []string) (*Loaded, error) {
 	env := environment(environ)
 	if err := checkEnvNames(env); err != nil {
 		return nil, err
 	}
-	file, err := configPath(fs, env)
+	file, err := configPath(dir, fs, env)
 	if err != nil {
 		return nil, err
 	}
@@ -185,14 +191,18 @@ func (l *layers) locate(err error) error {
 }
 
 // configPath returns the path of the configuration file: from the flag, from the environment, or found.
-func configPath(fs *pflag.FlagSet, env map[string]string) (string, error) {
+func configPath(dir string, fs *pflag.FlagSet, env map[string]string) (path string, err error) {
+	path = env[config.EnvConfig]
 	if f := fs.Lookup(configFlag); f != nil && f.Changed {
-		return f.Value.String(), nil
+		path = f.Value.String()
 	}
-	if path := env[config.EnvConfig]; path != "" {
-		return path, nil
+	if path == "" {
+		path, err = findConfigFile(dir)
 	}
-	return findConfigFile()
+	if path != "" && !filepath.IsAbs(path) {
+		path = filepath.Join(dir, path)
+	}
+	return path, err
 }
 
 // environment returns environ by names. Of two variables with a name the first counts, as in os.Getenv.

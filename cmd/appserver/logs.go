@@ -17,7 +17,7 @@ import (
 
 // newLogger makes the server's log in a format, writing to w. Formats are "text", which people read, "logfmt", "json",
 // and "auto": text on a terminal, logfmt elsewhere.
-func newLogger(w io.Writer, format string, level slog.Level, terminal bool) *slog.Logger {
+func newLogger(w io.Writer, format string, level slog.Leveler, terminal bool) *slog.Logger {
 	switch {
 	case format == "json":
 		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: sanitise}))

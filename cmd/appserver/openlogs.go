@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"os"
 	"sync"
@@ -21,9 +22,11 @@ const logFlush = 2 * time.Second
 
 // logs are the open logs of a process.
 type logs struct {
-	Logger *slog.Logger
-	sinks  []*logsink.Sink
-	access *accessLog // nil without one
+	Logger  *slog.Logger
+	level   slog.LevelVar
+	sink    *logsink.Sink  // of Logger
+	access  *accessLog     // nil without one
+	closing sync.WaitGroup // access logs that were replaced
 }
 
 // openLogs opens the logs that the settings name: "-" is stderr for the server's log and stdout for the access log. Files
@@ -31,32 +34,57 @@ type logs struct {
 func openLogs(cfg *config.Config, stdout, stderr *os.File, who owner) (*logs, error) {
 	l := &logs{}
 	terminal := cfg.ErrorLog == "-" && isTerminal(stderr)
-	newLog := func(w *bytes.Buffer) *slog.Logger { return newLogger(w, cfg.LogFormat, levelOf(cfg), terminal) }
+	l.level.Set(levelOf(cfg))
+	newLog := func(w io.Writer) *slog.Logger { return newLogger(w, cfg.LogFormat, &l.level, terminal) }
 	notice := func(n int64) []byte {
 		var line bytes.Buffer
 		newLog(&line).LogAttrs(context.Background(), slog.LevelWarn, "Log records were dropped", slog.Int64("dropped", n))
 		return line.Bytes()
 	}
-	errorSink, err := openSink(cfg.ErrorLog, stderr, who, notice)
+	sink, err := openSink(cfg.ErrorLog, stderr, who, notice)
 	if err != nil {
 		return nil, err
 	}
-	l.sinks = append(l.sinks, errorSink)
-	l.Logger = newLogger(errorSink, cfg.LogFormat, levelOf(cfg), terminal)
+	l.sink, l.Logger = sink, newLog(sink)
+	if l.access, err = openAccess(cfg, stdout, who); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+// openAccess opens the access log; nil if there is to be none.
+func openAccess(cfg *config.Config, stdout *os.File, who owner) (*accessLog, error) {
 	if cfg.AccessLog == "" {
-		return l, nil
+		return nil, nil
 	}
 	format, err := accesslog.Parse(cfg.AccessLogFormat)
 	if err != nil {
-		return nil, errors.Join(err, l.Close())
+		return nil, err
 	}
-	accessSink, err := openSink(cfg.AccessLog, stdout, who, nil)
+	sink, err := openSink(cfg.AccessLog, stdout, who, nil)
 	if err != nil {
-		return nil, errors.Join(err, l.Close())
+		return nil, err
 	}
-	l.sinks = append(l.sinks, accessSink)
-	l.access = &accessLog{format: format, sink: accessSink}
-	return l, nil
+	return &accessLog{format: format, sink: sink}, nil
+}
+
+// change takes over the level and the access log of another configuration. What is still queued for the old access log is
+// written out beside.
+func (l *logs) change(level slog.Level, access *accessLog) {
+	l.level.Set(level)
+	old := l.access
+	l.access = access
+	if old != nil {
+		l.closing.Go(func() { _ = old.sink.Close(logFlush) }) // nobody would hear of the error
+	}
+}
+
+// sinks are all that is open.
+func (l *logs) sinks() []*logsink.Sink {
+	if l.access == nil {
+		return []*logsink.Sink{l.sink}
+	}
+	return []*logsink.Sink{l.sink, l.access.sink}
 }
 
 func openSink(path string, standard *os.File, who owner, notice func(int64) []byte) (*logsink.Sink, error) {
@@ -73,7 +101,7 @@ func openSink(path string, standard *os.File, who owner, notice func(int64) []by
 // Reopen opens all log files anew.
 func (l *logs) Reopen() error {
 	var errs []error
-	for _, s := range l.sinks {
+	for _, s := range l.sinks() {
 		errs = append(errs, s.Reopen())
 	}
 	return errors.Join(errs...)
@@ -82,16 +110,17 @@ func (l *logs) Reopen() error {
 // Close writes out what is queued, for as long as logFlush allows.
 func (l *logs) Close() error {
 	var errs []error
-	for _, s := range l.sinks {
+	for _, s := range l.sinks() {
 		errs = append(errs, s.Close(logFlush))
 	}
+	l.closing.Wait()
 	return errors.Join(errs...)
 }
 
 // dropped returns how many records were dropped because a log's reader was slow.
 func (l *logs) dropped() uint64 {
 	var n uint64
-	for _, s := range l.sinks {
+	for _, s := range l.sinks() {
 		n += uint64(s.Stats().Dropped)
 	}
 	return n

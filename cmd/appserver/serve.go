@@ -4,13 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
 	"github.com/appserver-go/appserver/arbiter"
@@ -45,35 +45,33 @@ func newServe(p process) *cobra.Command {
 		// From here on a signal must find somebody who gives back what was taken, also before the arbiter runs.
 		ctx, stop := signal.NotifyContext(cmd.Context(), unix.SIGTERM, unix.SIGINT, unix.SIGQUIT)
 		defer stop()
-		return serve(ctx, p, loaded)
+		return serve(ctx, &server{p: p, flags: cmd.Flags(), args: args, loaded: loaded})
 	}
 	return cmd
 }
 
 // serve becomes the arbiter: it gathers all that an arbiter needs, in gunicorn's order, and gives everything back when
 // the arbiter has ended.
-func serve(ctx context.Context, p process, loaded *Loaded) error {
-	cfg, file := &loaded.Config, loaded.File
-	if file != "" { // found before the change of directory
-		var err error
-		if file, err = filepath.Abs(file); err != nil {
-			return err
-		}
+func serve(ctx context.Context, s *server) error {
+	cfg, file := &s.loaded.Config, s.loaded.File
+	err := s.enter(cfg)
+	if file != "" && !filepath.IsAbs(file) {
+		file = filepath.Join(s.dir, file) // found before the change of directory
 	}
-	if err := enter(cfg); err != nil {
-		return err
-	}
-	who, err := lookupOwner(cfg)
 	if err != nil {
 		return err
 	}
-	logs, err := openLogs(cfg, p.stdout, p.stderr, who)
+	if s.who, err = lookupOwner(cfg); err != nil {
+		return err
+	}
+	logs, err := openLogs(cfg, s.p.stdout, s.p.stderr, s.who)
 	if err != nil {
 		return err
 	}
+	s.logs = logs
 	defer logs.Close()
-	report, environ := newReporter(p.environ, os.Getpid(), logs.Logger)
-	p.environ = environ
+	report, environ := newReporter(s.p.environ, os.Getpid(), logs.Logger)
+	s.p.environ = environ
 	watch, err := newFileWatch(cfg, file, logs.Logger)
 	if err != nil {
 		return err
@@ -84,20 +82,20 @@ func serve(ctx context.Context, p process, loaded *Loaded) error {
 		return err
 	}
 	defer guest.file.Close()
-	logs.Logger.Info("Starting appserver", "version", ownVersion(), "pid", os.Getpid(), "config", loaded.File,
+	logs.Logger.Info("Starting appserver", "version", ownVersion(), "pid", os.Getpid(), "config", s.loaded.File,
 		"guest", cfg.App, "sha256", guest.digest[:12])
 	opts, err := arbiterOptions(cfg, logs)
 	if err != nil {
 		return err
 	}
-	opts.Artifact = guest.file
+	opts.Artifact, opts.Load = guest.file, s.next
 	if cfg.Pidfile != "" {
 		if opts.Pidfile, err = arbiter.LockPidfile(cfg.Pidfile); err != nil {
 			return err
 		}
 		defer opts.Pidfile.Remove() // on the ways out before the arbiter has it, which removes it itself
 	}
-	opts.Sockets, opts.Env, err = listen(ctx, p, cfg, who, logs.Logger)
+	opts.Sockets, opts.Env, err = s.listen(ctx, cfg)
 	if ctx.Err() != nil {
 		logs.Logger.Info("Stopped while starting")
 		return nil // Listen gives back what it had opened
@@ -105,10 +103,11 @@ func serve(ctx context.Context, p process, loaded *Loaded) error {
 	if err != nil {
 		return err
 	}
-	logs.Logger.Info("Listening", "addresses", opts.Sockets.Names(), "worker_class", cfg.WorkerClass, "workers", cfg.Workers)
+	names := opts.Sockets.Names()
+	logs.Logger.Info("Listening", "addresses", names, "worker_class", cfg.WorkerClass, "workers", cfg.Workers)
 	opts.Alive = report.alive
 	opts.Ready = func() {
-		logs.Logger.Info("Ready", "addresses", opts.Sockets.Names())
+		logs.Logger.Info("Ready", "addresses", names)
 		watch.start(ctx)
 	}
 	a, err := arbiter.New(opts)
@@ -116,6 +115,28 @@ func serve(ctx context.Context, p process, loaded *Loaded) error {
 		return errors.Join(err, opts.Sockets.Close(true))
 	}
 	return a.Run(ctx)
+}
+
+// server is what the arbiter's process keeps of its start for the next generations.
+type server struct {
+	p         process
+	flags     *pflag.FlagSet
+	args      []string
+	dir       string // where it was started
+	who       owner
+	logs      *logs
+	inherited bool    // the sockets came from a service manager
+	loaded    *Loaded // the configuration of the present generation
+}
+
+// enter changes to the working directory and remembers the one before.
+func (s *server) enter(cfg *config.Config) error {
+	dir, err := os.Getwd()
+	if err != nil {
+		return fault.New("start the server in a directory that exists", "find the working directory: %w", err)
+	}
+	s.dir = dir
+	return enter(cfg)
 }
 
 // enter applies the settings that concern the process as a whole.
@@ -132,19 +153,14 @@ func enter(cfg *config.Config) error {
 
 // listen opens the sockets, or adopts those a service manager has opened, and returns the environment without what was
 // meant for this process alone.
-func listen(ctx context.Context, p process, cfg *config.Config, who owner, log *slog.Logger) (*sockets.Set, []string, error) {
-	opts := sockets.Options{
-		Backlog: cfg.Backlog, Mode: os.FileMode(cfg.SocketMode), UID: who.uid, GID: who.gid,
-		Retries: bindRetries, RetryDelay: bindDelay, Log: log,
-	}
-	if cfg.ListenMode == "slots" {
-		opts.Slots = cfg.Workers
-	}
-	fds, environ, err := sockets.Inherit(p.environ, os.Getpid())
+func (s *server) listen(ctx context.Context, cfg *config.Config) (*sockets.Set, []string, error) {
+	opts := s.socketOptions(cfg)
+	opts.Retries, opts.RetryDelay = bindRetries, bindDelay
+	fds, environ, err := sockets.Inherit(s.p.environ, os.Getpid())
 	if err != nil {
 		return nil, nil, err
 	}
-	if len(fds) > 0 {
+	if s.inherited = len(fds) > 0; s.inherited {
 		set, err := sockets.ListenInherited(fds, opts)
 		return set, environ, err
 	}
@@ -156,18 +172,37 @@ func listen(ctx context.Context, p process, cfg *config.Config, who owner, log *
 	return set, environ, err
 }
 
+// socketOptions are the settings as package sockets takes them.
+func (s *server) socketOptions(cfg *config.Config) sockets.Options {
+	opts := sockets.Options{
+		Backlog: cfg.Backlog, Mode: os.FileMode(cfg.SocketMode), UID: s.who.uid, GID: s.who.gid, Log: s.logs.Logger,
+	}
+	if cfg.ListenMode == "slots" {
+		opts.Slots = cfg.Workers
+	}
+	return opts
+}
+
 // arbiterOptions are the settings as the arbiter takes them.
 func arbiterOptions(cfg *config.Config, logs *logs) (arbiter.Options, error) {
-	settings, err := json.Marshal(cfg)
-	if err != nil {
-		return arbiter.Options{}, err
-	}
+	settings, err := arbiterSettings(cfg)
 	return arbiter.Options{
-		Workers: cfg.Workers, MinReady: cfg.MinReady, Threads: slotsOf(cfg),
+		Settings: settings, MinReady: cfg.MinReady, AppName: appName(cfg), Log: logs.Logger, ReopenLogs: logs.Reopen, Lost: logs.lost,
+	}, err
+}
+
+// arbiterSettings are those that generations can have different.
+func arbiterSettings(cfg *config.Config) (arbiter.Settings, error) {
+	encoded, err := json.Marshal(cfg)
+	if err != nil {
+		return arbiter.Settings{}, err
+	}
+	return arbiter.Settings{
+		Workers: cfg.Workers, ReloadBatch: cfg.ReloadBatch, Threads: slotsOf(cfg),
 		Timeout: cfg.Timeout, AbortGrace: cfg.AbortGrace, WorkerTimeout: cfg.WorkerTimeout,
 		BootTimeout: cfg.BootTimeout, GracefulTimeout: cfg.GracefulTimeout,
-		Config: settings, AppName: appName(cfg),
-		Log: logs.Logger, ReopenLogs: logs.Reopen, Lost: logs.lost,
+		MaxMemory: int64(cfg.MaxWorkerMemory), MaxAge: cfg.MaxAge,
+		Config: encoded,
 	}, nil
 }
 

@@ -10,6 +10,7 @@
 //	   |  <------------------- stage ...      |   loading, compiled, …: what it is busy with
 //	   |  <------------------ ready | failed  |   serving, or why it never will
 //	   |  reopen ------------------------>    |   reopen the log files (USR1)
+//	   |  accept ------------------------>    |   take connections from these listeners only (listen_mode=slots)
 //	   |  <----------------------- retire     |   wants a replacement: max_requests and the like
 //	   |  drain  ------------------------>    |   stop accepting, finish, exit
 //	   |  <----------------------- closed     |   accepts no more: the listeners may go
@@ -50,6 +51,7 @@ const (
 	TypeReady  Type = "ready"
 	TypeFailed Type = "failed"
 	TypeReopen Type = "reopen"
+	TypeAccept Type = "accept"
 	TypeRetire Type = "retire"
 	TypeDrain  Type = "drain"
 	TypeClosed Type = "closed"
@@ -63,6 +65,7 @@ type Message struct {
 	Stage  *Stage  `json:"stage,omitempty"`
 	Ready  *Ready  `json:"ready,omitempty"`
 	Failed *Failed `json:"failed,omitempty"`
+	Accept *Accept `json:"accept,omitempty"`
 	Retire *Retire `json:"retire,omitempty"`
 	Drain  *Drain  `json:"drain,omitempty"`
 }
@@ -125,6 +128,12 @@ type Failed struct {
 	Code    int    `json:"code"`
 }
 
+// Accept says which listeners to take connections from. Until it comes, those are all of them.
+type Accept struct {
+	// Listeners are indices of Start.Listeners.
+	Listeners []int `json:"listeners"`
+}
+
 // Retire asks for a replacement. The worker serves on until it is told to drain.
 type Retire struct {
 	Reason string `json:"reason"`
@@ -134,7 +143,8 @@ type Retire struct {
 type Drain struct {
 	// Grace bounds it; what is unfinished then is cut off. 0 means at once.
 	Grace time.Duration `json:"grace"`
-	// Final says that nobody will accept after this worker: it empties the listeners' queues before it closes them.
+	// Final says that nobody will accept after this worker: it empties the queues of the listeners it accepts from before
+	// it closes them.
 	Final bool `json:"final,omitempty"`
 }
 
@@ -176,7 +186,7 @@ func Decode(packet []byte) (Message, error) {
 func (m *Message) check() error {
 	members := map[Type]bool{
 		TypeHello: m.Hello != nil, TypeStart: m.Start != nil, TypeStage: m.Stage != nil, TypeReady: m.Ready != nil,
-		TypeFailed: m.Failed != nil, TypeRetire: m.Retire != nil, TypeDrain: m.Drain != nil,
+		TypeFailed: m.Failed != nil, TypeAccept: m.Accept != nil, TypeRetire: m.Retire != nil, TypeDrain: m.Drain != nil,
 	}
 	bare := m.Type == TypeReopen || m.Type == TypeClosed
 	if _, known := members[m.Type]; !known && !bare {

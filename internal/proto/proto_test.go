@@ -20,6 +20,7 @@ func samples() []Message {
 		{Type: TypeReady, Ready: &Ready{}},
 		{Type: TypeFailed, Failed: &Failed{Stage: "loading", Message: "no such file", Hint: "check the path", Code: 4}},
 		{Type: TypeReopen},
+		{Type: TypeAccept, Accept: &Accept{Listeners: []int{0, 2}}},
 		{Type: TypeRetire, Retire: &Retire{Reason: "max_requests"}},
 		{Type: TypeDrain, Drain: &Drain{Grace: 30 * time.Second, Final: true}},
 		{Type: TypeClosed},

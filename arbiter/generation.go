@@ -1,0 +1,57 @@
+package arbiter
+
+import (
+	"encoding/json"
+	"os"
+	"time"
+
+	"github.com/appserver-go/appserver/internal/fault"
+	"github.com/appserver-go/appserver/internal/proto"
+	"github.com/appserver-go/appserver/sockets"
+)
+
+// generation is one configuration with everything that comes from it. Workers keep the generation they were spawned in.
+type generation struct {
+	number   uint64 // from 1; a generation that was given up leaves a gap
+	workers  int    // as configured: signals may have changed the number of slots since
+	batch    int
+	config   json.RawMessage
+	sockets  *sockets.Set
+	artifact *os.File
+	threads  int
+	limits   limits
+}
+
+// limits are a generation's bounds; see Settings for zero.
+type limits struct {
+	timeout, abortGrace, workerTimeout, bootTimeout, gracefulTimeout, maxAge time.Duration
+	maxMemory                                                                int64
+}
+
+// newGeneration makes a generation of settings that were checked.
+func newGeneration(number uint64, s *Settings) *generation {
+	return &generation{
+		number: number, workers: s.Workers, batch: s.ReloadBatch, config: s.Config, sockets: s.Sockets,
+		artifact: s.Artifact, threads: s.Threads,
+		limits: limits{
+			timeout: s.Timeout, abortGrace: s.AbortGrace, workerTimeout: s.WorkerTimeout, bootTimeout: s.BootTimeout,
+			gracefulTimeout: s.GracefulTimeout, maxAge: s.MaxAge, maxMemory: s.MaxMemory,
+		},
+	}
+}
+
+// fits reports settings that are too large for the message that carries them to a worker.
+func (g *generation) fits() error {
+	first := spec{gen: g}
+	if _, err := proto.Encode(first.start()); err != nil {
+		return fault.New("shorten the largest settings", "hand the settings to a worker: %w", err)
+	}
+	return nil
+}
+
+// closeArtifact frees the guest's bytes: no worker will be started with them. Those that run have their own descriptor.
+func (g *generation) closeArtifact() {
+	if g.artifact != nil {
+		g.artifact.Close() // nothing was written to it, so nothing can be lost
+	}
+}
