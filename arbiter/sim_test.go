@@ -146,6 +146,7 @@ func (s *sim) load(ctx context.Context, current *sockets.Set) (*Next, error) {
 	select {
 	case <-time.After(n.takes + time.Microsecond):
 	case <-ctx.Done():
+		time.Sleep(time.Microsecond) // after what else happens at that moment
 		s.note("load is canceled")
 		return nil, ctx.Err()
 	}
