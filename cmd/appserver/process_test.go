@@ -216,12 +216,12 @@ func (s *appserver) restarts() int {
 // none is turned away because the workers' own queues are full.
 func TestTermServesTheQueue(t *testing.T) {
 	s := start(t, goHello(t), "-w", "2", "-k", "threaded", "--threads", "4")
-	const clients = 300
+	const clients = 200
 	done := make(chan *load.Report, 1)
 	go func() {
 		done <- load.Run(t.Context(), load.Plan{
 			Addr: s.addr, Clients: clients, Requests: 1, Check: load.Status(200),
-			Raw: "GET /slow?wait=50ms HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n",
+			Raw: "GET /slow?wait=30ms HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n",
 		})
 	}()
 	s.awaitBusy(8)
