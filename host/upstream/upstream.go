@@ -17,6 +17,7 @@ import (
 
 	"github.com/appserver-go/appserver/exchange"
 	"github.com/appserver-go/appserver/internal/fault"
+	"github.com/appserver-go/appserver/internal/httpwriter"
 )
 
 // Limits on connections to the upstream server. A request's own deadline bounds everything else.
@@ -121,20 +122,20 @@ func (h *Handler) Serve(ctx context.Context, x *exchange.Exchange) error {
 	if err != nil {
 		return exchange.Fail(400, exchange.BadRequest, "make the request for the upstream server: %w", err)
 	}
-	w := &writer{response: &x.Response, header: http.Header{}}
+	w := httpwriter.New(&x.Response)
 	aborted := h.serveHTTP(w, req)
 	call.body.Close()
 	switch {
 	case call.body.err != nil:
 		return clientFailure(ctx, call.body.err)
-	case w.err != nil:
-		return writeFailure(w.err)
+	case w.Err() != nil:
+		return writeFailure(w.Err())
 	case call.err != nil:
 		return upstreamFailure(ctx, call.err)
 	case aborted:
 		return upstreamFailure(ctx, errors.New("the response was broken off"))
 	}
-	w.finish()
+	w.Finish()
 	return nil
 }
 
