@@ -107,7 +107,7 @@ func (a *Arbiter) explainKill(w *worker) {
 func (a *Arbiter) reportLost(w *worker, now time.Time) {
 	snap := w.proc.board()
 	for _, row := range snap.Rows {
-		if !row.Busy {
+		if !row.Busy || row.Answered {
 			continue
 		}
 		started := w.plausible(row.Started, now)

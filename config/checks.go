@@ -78,21 +78,25 @@ func (c *Config) checkUpstream() error {
 }
 
 func (c *Config) checkEnvironments() error {
-	if err := checkEnvironment("env", c.Env); err != nil {
+	if err := checkPairs("env", "variable", c.Env); err != nil {
 		return err
 	}
-	return checkEnvironment("guest.env", c.Guest.Env)
+	if err := checkPairs("guest.env", "variable", c.Guest.Env); err != nil {
+		return err
+	}
+	return checkPairs("guest.plugin_config", "name", c.Guest.PluginConfig)
 }
 
-func checkEnvironment(key string, env []string) error {
+// checkPairs wants name=value, each name once. noun says what a name is.
+func checkPairs(key, noun string, env []string) error {
 	seen := map[string]bool{}
 	for _, pair := range env {
 		name, _, ok := strings.Cut(pair, "=")
 		if !ok || name == "" {
-			return problem(key, "write it like NAME=value", "%q is not a variable and its value", clip(pair))
+			return problem(key, "write it like NAME=value", "%q is not a %s and its value", clip(pair), noun)
 		}
 		if seen[name] {
-			return problem(key, "keep one of them", "the variable %s is given twice", clip(name))
+			return problem(key, "keep one of them", "the %s %s is given twice", noun, clip(name))
 		}
 		seen[name] = true
 	}

@@ -10,7 +10,7 @@ import "time"
 // Config is the settings of one server, as validated. Field comments give units and meaning of zero; the help texts
 // for people are in the table.
 type Config struct {
-	// App is the guest's path: a WebAssembly module, later a component or a Go plugin.
+	// App is the guest's path: a WebAssembly module or a Go plugin.
 	App string `mapstructure:"app"`
 
 	// Bind are the addresses to listen on, in the grammar of package sockets.
@@ -135,4 +135,6 @@ type Guest struct {
 	Dirs []string `mapstructure:"dirs"`
 	// Config is what an http-wasm guest gets from get_config.
 	Config string `mapstructure:"config"`
+	// PluginConfig is what NewHandler of a Go plugin gets: "name=value".
+	PluginConfig []string `mapstructure:"plugin_config"`
 }

@@ -154,5 +154,10 @@ func guestSettings() []Setting {
 			Key: "guest.config", Section: SectionGuest, Kind: String, Reload: Workers,
 			Help: "text an http-wasm guest gets as its configuration",
 		},
+		{
+			Key: "guest.plugin_config", Section: SectionGuest, Kind: Repeated, Reload: Workers,
+			Help: "name=value for the configuration of a Go plugin",
+			Doc:  "All of them are the map that the plugin's `NewHandler` is called with.",
+		},
 	}
 }

@@ -6,7 +6,7 @@ func serverSettings() []Setting {
 	return []Setting{
 		{
 			Key: "app", Section: SectionServer, Kind: String, Argument: true, Reload: Workers, Gunicorn: "wsgi_app",
-			Help: "the guest to serve: a WebAssembly module",
+			Help: "the guest to serve: a WebAssembly module or a Go plugin",
 			Doc: "On the command line it is the argument of `serve` and `check`, which wins over the variable and the file. " +
 				"A relative path is taken from the directory the server runs in, after `chdir`.",
 		},

@@ -170,7 +170,7 @@ func (c *Config) checkEncoded() error {
 	}
 	sizes := map[string]int{
 		"env": total(c.Env), "guest.env": total(c.Guest.Env), "guest.args": total(c.Guest.Args),
-		"guest.config": len(c.Guest.Config),
+		"guest.config": len(c.Guest.Config), "guest.plugin_config": total(c.Guest.PluginConfig),
 	}
 	largest := "guest.config"
 	for _, s := range Settings() {

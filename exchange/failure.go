@@ -32,6 +32,9 @@ type Failure struct {
 	Err error
 	// Stack is the guest's stack, one frame a line, where one is known.
 	Stack string
+	// Running, where it is not nil, says that the guest could not be stopped and still runs, without access to the
+	// exchange. It is closed when the guest is done. Until then the guest's slot is taken.
+	Running <-chan struct{}
 }
 
 // Fail makes a Failure with a formatted cause.

@@ -1,7 +1,6 @@
 package host
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
 
@@ -16,18 +15,8 @@ const (
 	ProtocolCGI      = "cgi"
 )
 
-// elf is how ELF files begin, and so Go plugins.
-var elf = []byte("\x7fELF")
-
-// checkFile refuses files that are guests of a kind this version does not run. What is no guest at all is refused by
-// the engine.
-func checkFile(file []byte) error {
-	if bytes.HasPrefix(file, elf) {
-		return fault.WithCode(fault.LoadFailed, "build the guest for WebAssembly: GOOS=wasip1 GOARCH=wasm go build",
-			"the file is a Go plugin or a program (ELF); this version serves WebAssembly modules only")
-	}
-	return nil
-}
+// ProtocolPlugin is the protocol of Go plugins. It is seen from the file and cannot be configured.
+const ProtocolPlugin = "go-plugin"
 
 // identify returns the protocol that a module speaks: the one that was configured, or what its imports and exports say.
 func identify(m *engine.Module, configured string) (string, error) {

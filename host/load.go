@@ -13,6 +13,7 @@ import (
 	"github.com/appserver-go/appserver/exchange"
 	"github.com/appserver-go/appserver/host/cgi"
 	"github.com/appserver-go/appserver/host/engine"
+	"github.com/appserver-go/appserver/host/goplugin"
 	"github.com/appserver-go/appserver/host/httpwasm"
 	"github.com/appserver-go/appserver/internal/fault"
 )
@@ -21,7 +22,7 @@ import (
 type Options struct {
 	// Path names the guest in messages. It is not opened.
 	Path string
-	// Wasm is the guest's file. It must not change afterwards.
+	// Wasm is the guest's file: a WebAssembly module, or a Go plugin. It must not change afterwards.
 	Wasm []byte
 	// Protocol is one of the Protocol constants; "" means ProtocolAuto.
 	Protocol string
@@ -40,6 +41,8 @@ type Options struct {
 	Dirs []string
 	// Config is what an http-wasm guest gets from get_config.
 	Config []byte
+	// PluginConfig is what a Go plugin's NewHandler gets.
+	PluginConfig map[string]string
 	// Instances is how many requests can be served at a time: the most instances of an http-wasm guest.
 	Instances int
 	// BufferLimit is the most bytes of a body that are held in memory; 0 means the protocol's default.
@@ -52,7 +55,8 @@ type Options struct {
 	// GuestLog takes each line that the guest prints or logs, with the ID of the request it served, "" at start. It
 	// is called from the goroutines that serve requests. The text is untrusted. nil discards it.
 	GuestLog func(requestID string, level slog.Level, line string)
-	// Stage is told what Load is busy with: "compiling", then "starting". nil is fine.
+	// Stage is told what Load is busy with: "compiling", then "starting"; for a Go plugin "checking", "opening", then
+	// "starting". nil is fine.
 	Stage func(stage string)
 }
 
@@ -65,8 +69,9 @@ type handler interface {
 // Guest is a loaded guest. It is an exchange.Handler and safe for concurrent use.
 type Guest struct {
 	handler   handler
-	engine    *engine.Engine
-	module    *engine.Module
+	engine    *engine.Engine // nil for a Go plugin
+	module    *engine.Module // nil for a Go plugin
+	facts     []Fact         // of a Go plugin
 	protocol  string
 	instances int
 }
@@ -75,8 +80,8 @@ type Guest struct {
 // fault.
 func Load(ctx context.Context, o Options) (*Guest, error) {
 	o.setDefaults()
-	if err := checkFile(o.Wasm); err != nil {
-		return nil, o.fault(err)
+	if goplugin.IsELF(o.Wasm) {
+		return loadPlugin(&o)
 	}
 	dirs, err := parseDirs(o.Dirs)
 	if err != nil {
@@ -168,8 +173,13 @@ func (g *Guest) Serve(ctx context.Context, x *exchange.Exchange) error {
 	return g.handler.Serve(context.WithValue(ctx, exchangeKey{}, x), x)
 }
 
-// Stats returns what the guest's instances use at this moment.
-func (g *Guest) Stats() engine.Stats { return g.engine.Stats() }
+// Stats returns what the guest's instances use at this moment. A Go plugin has none.
+func (g *Guest) Stats() engine.Stats {
+	if g.engine == nil {
+		return engine.Stats{}
+	}
+	return g.engine.Stats()
+}
 
 // Close releases the guest. No request may run.
 func (g *Guest) Close() error {
@@ -181,5 +191,8 @@ func (g *Guest) Close() error {
 	if g.module != nil {
 		errs = append(errs, g.module.Close(ctx))
 	}
-	return errors.Join(append(errs, g.engine.Close(ctx))...)
+	if g.engine != nil {
+		errs = append(errs, g.engine.Close(ctx))
+	}
+	return errors.Join(errs...)
 }

@@ -108,7 +108,8 @@ func TestLoadFails(t *testing.T) {
 		err  []string
 		hint string
 	}{
-		{"plugin", []byte("\x7fELF\x02\x01\x01"), nil, []string{"Go plugin", "WebAssembly modules only"}, "GOOS=wasip1"},
+		{"no plugin", []byte("\x7fELF\x02\x01\x01"), nil, []string{"plugin"}, ""},
+		{"native code", []byte("\x7fELF\x02\x01\x01"), func(o *Options) { o.Protocol = ProtocolHTTPWasm }, []string{"Go plugin", "http-wasm"}, "guest.protocol"},
 		{"component", component, nil, []string{"component"}, "wasm32-wasip1"},
 		{"text", []byte("<html>"), nil, []string{`begins with "<html>"`}, "GOOS=wasip1"},
 		{"empty", nil, nil, []string{"no WebAssembly module"}, "GOOS=wasip1"},

@@ -7,14 +7,15 @@ import (
 	"unsafe"
 )
 
-// A row is: sequence, serial, start time, then the request's texts, each as a 2-byte length and its bytes. The sequence
+// A row is: sequence, serial, start time, whether it was answered, then the request's texts, each as a 2-byte length and its bytes. The sequence
 // makes it a seqlock: odd while the row is written. Texts are stored a word at a time, so that the reader's and the
 // writer's accesses are all atomic.
 const (
 	rowSeq    = 0
 	rowSerial = 1 // counts the slot's requests; odd while one is in it
 	rowStart  = 2 // when it began, Unix nanoseconds, for people; the arbiter times with its own clock
-	rowText   = 3
+	rowDone   = 3 // 1 when the client has its answer while the guest still runs
+	rowText   = 4
 	textSize  = rowSize - rowText*8
 
 	readTries = 8
@@ -37,6 +38,9 @@ func (c *Call) texts() [8]*string {
 type Entry struct {
 	// Busy says that a request is in the slot.
 	Busy bool
+	// Answered says that the request has been answered and logged, although the guest could not be stopped and still
+	// holds the slot.
+	Answered bool
 	// Serial changes whenever a request enters or leaves the slot. Equal serials mean the very same request.
 	Serial uint64
 	// Started is when the request entered the slot by the worker's wall clock.
@@ -45,7 +49,7 @@ type Entry struct {
 	Call Call
 }
 
-// Row is one slot's row. Begin and End are for the goroutine that holds the slot.
+// Row is one slot's row. Begin, Answered and End are for the goroutine that holds the slot.
 type Row struct {
 	mem []byte // rowSize bytes of the board
 }
@@ -78,12 +82,16 @@ func (r Row) Begin(c *Call, start time.Time) {
 	}
 	r.word(rowSeq).Add(1)
 	r.word(rowStart).Store(uint64(start.UnixNano()))
+	r.word(rowDone).Store(0)
 	for w := 0; w*8 < n; w++ {
 		r.word(rowText + w).Store(binary.LittleEndian.Uint64(text[w*8:]))
 	}
 	r.word(rowSerial).Store(r.word(rowSerial).Load() | 1)
 	r.word(rowSeq).Add(1)
 }
+
+// Answered records that the request has its answer while its guest still runs.
+func (r Row) Answered() { r.word(rowDone).Store(1) }
 
 // End records that the request left the slot.
 func (r Row) End() {
@@ -100,6 +108,7 @@ func (r Row) read() Entry {
 		if !e.Busy {
 			return e
 		}
+		e.Answered = r.word(rowDone).Load() == 1
 		e.Started = time.Unix(0, int64(r.word(rowStart).Load()))
 		var text [textSize]byte
 		for w := range textSize / 8 {

@@ -156,7 +156,7 @@ func (f *Front) handle(c *nethttp.Call) {
 }
 
 // run takes the call through a slot.
-func (f *Front) run(c *nethttp.Call) error {
+func (f *Front) run(c *nethttp.Call) (err error) {
 	claim, crowded, err := f.gate.claim(c.NetConn())
 	if crowded {
 		c.CloseConnection()
@@ -168,7 +168,7 @@ func (f *Front) run(c *nethttp.Call) error {
 	if err != nil {
 		return overloaded(err)
 	}
-	defer f.gate.release(slot)
+	defer func() { f.env.Service.leave(slot, err, func() { f.gate.release(slot) }) }()
 	return f.env.Service.run(f.base, slot, c)
 }
 

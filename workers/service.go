@@ -2,6 +2,7 @@ package workers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -63,13 +64,11 @@ func (s *Service) receive(r *exchange.Request) error {
 	return s.trust.Apply(r)
 }
 
-// run has the guest answer a call in a slot. The time it may take counts from here. base ends when the worker cuts
-// requests off.
+// run has the guest answer a call in a slot, which leave must follow. The time it may take counts from here. base ends
+// when the worker cuts requests off.
 func (s *Service) run(base context.Context, slot int, c *nethttp.Call) (err error) {
 	start := time.Now()
-	row := s.o.Board.Row(slot)
-	row.Begin(describe(&c.Request), start)
-	defer row.End()
+	s.o.Board.Row(slot).Begin(describe(&c.Request), start)
 	ctx, cancel := context.WithCancel(base)
 	if t := s.o.Config.Timeout; t > 0 {
 		deadline := start.Add(t)
@@ -86,6 +85,25 @@ func (s *Service) run(base context.Context, slot int, c *nethttp.Call) (err erro
 		}
 	}()
 	return s.o.Guest.Serve(ctx, &c.Exchange)
+}
+
+// leave clears the slot's row and calls free, at once or, where the guest could not be stopped, when it is done at last.
+// Until then the arbiter sees the slot taken by the same request, and in the end kills the worker. err is what run
+// returned.
+func (s *Service) leave(slot int, err error, free func()) {
+	row := s.o.Board.Row(slot)
+	var f *exchange.Failure
+	if !errors.As(err, &f) || f.Running == nil {
+		row.End()
+		free()
+		return
+	}
+	row.Answered()
+	go func() { // ends with the guest's request, or with the process
+		<-f.Running
+		row.End()
+		free()
+	}()
 }
 
 // answer completes the response and accounts for it. err is why there is none of the guest's.

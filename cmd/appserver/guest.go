@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -72,8 +73,19 @@ func hostOptions(cfg *config.Config, log *slog.Logger) host.Options {
 		MemoryLimit: int64(cfg.Guest.MemoryLimit), MemoryBudget: int64(cfg.Guest.MemoryBudget),
 		TableLimit: cfg.Guest.TableLimit, Interrupt: cfg.Guest.Interrupt != "off", CacheDir: cacheDir(cfg, log),
 		Env: cfg.Guest.Env, Args: cfg.Guest.Args, Dirs: cfg.Guest.Dirs, Config: []byte(cfg.Guest.Config),
-		Instances: slotsOf(cfg), BufferLimit: int64(cfg.LimitRequestBody), Log: log,
+		PluginConfig: pluginConfig(cfg),
+		Instances:    slotsOf(cfg), BufferLimit: int64(cfg.LimitRequestBody), Log: log,
 	}
+}
+
+// pluginConfig returns the configuration of a Go plugin as its contract has it.
+func pluginConfig(cfg *config.Config) map[string]string {
+	m := map[string]string{}
+	for _, pair := range cfg.Guest.PluginConfig {
+		name, value, _ := strings.Cut(pair, "=")
+		m[name] = value
+	}
+	return m
 }
 
 // cacheDir returns where compiled code is kept: where the setting says, else in the user's cache directory if that can

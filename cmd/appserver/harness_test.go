@@ -24,7 +24,16 @@ import (
 // TestMain makes this test binary an appserver when it is run under that name: by testscript, by the tests below, and
 // by an arbiter that re-executes itself for a worker.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"appserver": main})
+	testscript.Main(cleaner{m}, map[string]func(){"appserver": main})
+}
+
+// cleaner removes what the tests of a run share once all have run.
+type cleaner struct{ *testing.M }
+
+// Run implements testscript.TestingM.
+func (c cleaner) Run() int {
+	defer removePlugins()
+	return c.M.Run()
 }
 
 // patience is how long a test waits for what must happen; it is never spent when things work.

@@ -22,7 +22,7 @@ func newRoot(p process) *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(flagFault)
-	root.AddCommand(newServe(p), newCheck(p), newConfig(p), newVersion(p))
+	root.AddCommand(newServe(p), newCheck(p), newConfig(p), newPlugin(p), newVersion(p))
 	return root
 }
 
@@ -34,7 +34,7 @@ func noCommand(cmd *cobra.Command, args []string) error {
 	hint := "see 'appserver --help'"
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		hint = fmt.Sprintf("did you mean 'appserver %s'?", near[0])
-	} else if strings.HasSuffix(args[0], ".wasm") {
+	} else if strings.HasSuffix(args[0], ".wasm") || strings.HasSuffix(args[0], ".so") {
 		hint = "to serve it: appserver serve " + args[0]
 	}
 	return fault.WithCode(fault.Usage, hint, "unknown command %q", args[0])

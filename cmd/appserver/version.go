@@ -19,6 +19,7 @@ func newVersion(p process) *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			fmt.Fprintf(p.stdout, "appserver %s (%s, %s/%s, wazero %s)\n",
 				ownVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH, moduleVersion("github.com/tetratelabs/wazero"))
+			fmt.Fprintf(p.stdout, "go plugins: %s\n", pluginSupport())
 			return nil
 		},
 	}

@@ -1,0 +1,122 @@
+package goplugin
+
+import (
+	"fmt"
+	"net/http"
+	"sync"
+
+	"github.com/appserver-go/appserver/internal/httpwriter"
+
+	"github.com/appserver-go/appserver/exchange"
+)
+
+// response is the http.ResponseWriter of one request. It behaves as net/http's server does: it guesses a missing
+// Content-Type, refuses bodies where there is none and panics on impossible statuses. Flush streams; Hijack is not
+// there. Once the request is over it passes nothing on, so a handler that does not stop harms nobody.
+type response struct {
+	status   int
+	sniffed  bool
+	exchange *exchange.Response
+
+	mu     sync.Mutex
+	writer *httpwriter.Writer // guarded by mu, like what follows
+	state  state
+}
+
+// state says whether the handler's word still counts.
+type state int
+
+const (
+	answering state = iota // the handler runs
+	finished               // the handler returned in time
+	expired                // the request's time was over before
+)
+
+func newResponse(r *exchange.Response) *response {
+	return &response{exchange: r, writer: httpwriter.New(r)}
+}
+
+// Header implements http.ResponseWriter.
+func (w *response) Header() http.Header { return w.writer.Header() }
+
+// WriteHeader implements http.ResponseWriter.
+func (w *response) WriteHeader(status int) {
+	if status < 100 || status > 999 { // what net/http does with them
+		panic(fmt.Sprintf("invalid WriteHeader code %v", status))
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.writeHeader(status)
+}
+
+func (w *response) writeHeader(status int) {
+	if w.state != answering || w.writer.Wrote() {
+		return
+	}
+	if status >= 200 {
+		w.status = status
+	}
+	w.writer.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (w *response) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.state != answering {
+		return 0, http.ErrHandlerTimeout
+	}
+	if !w.writer.Wrote() {
+		w.sniff(p)
+		w.writeHeader(http.StatusOK)
+	}
+	if w.status == http.StatusNoContent || w.status == http.StatusNotModified {
+		return 0, http.ErrBodyNotAllowed
+	}
+	return w.writer.Write(p)
+}
+
+// sniff guesses the type of a body from its first bytes when the handler has not given one.
+func (w *response) sniff(p []byte) {
+	h := w.writer.Header()
+	if _, typed := h["Content-Type"]; !typed && h.Get("Content-Encoding") == "" && len(p) > 0 {
+		h.Set("Content-Type", http.DetectContentType(p))
+	}
+}
+
+// Flush implements http.Flusher.
+func (w *response) Flush() { _ = w.FlushError() }
+
+// FlushError is Flush for http.ResponseController.
+func (w *response) FlushError() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.state != answering {
+		return http.ErrHandlerTimeout
+	}
+	if !w.writer.Wrote() {
+		w.writeHeader(http.StatusOK)
+	}
+	return w.writer.FlushError()
+}
+
+// finish notes that the handler has returned, and whether its response counts.
+func (w *response) finish() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.state == answering {
+		w.writer.Finish()
+		w.state = finished
+	}
+}
+
+// expire notes that the request's time is over and reports whether the handler was still answering. A write under way is
+// waited for; the front end bounds it by the request's deadline.
+func (w *response) expire() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.state == answering {
+		w.state = expired
+	}
+	return w.state == expired
+}
