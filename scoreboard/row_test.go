@@ -202,3 +202,20 @@ func FuzzReadRow(f *testing.F) {
 		}
 	})
 }
+
+// A request that was answered while its guest runs on is still the same request, until the next one.
+func TestAnsweredBelongsToOneRequest(t *testing.T) {
+	b := newBoard(t, 1)
+	row := b.Row(0)
+	row.Begin(&Call{ID: "first"}, time.Now())
+	before := b.Snapshot().Rows[0]
+	row.Answered()
+	if e := b.Snapshot().Rows[0]; before.Answered || !e.Answered || !e.Busy || e.Serial != before.Serial {
+		t.Errorf("before %+v, then %+v", before, e)
+	}
+	row.End()
+	row.Begin(&Call{ID: "second"}, time.Now())
+	if e := b.Snapshot().Rows[0]; e.Answered {
+		t.Errorf("the next request is %+v", e)
+	}
+}

@@ -214,6 +214,7 @@ func TestPluginRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	fails(t, command("plugin", "check", text), "no Go plugin")
+	t.Setenv("TMPDIR", t.TempDir()) // the second worker may be stopped while it writes there
 	s := launch(t, app, "--guest-plugin-config", "boot=error")
 	if code := s.wait(); code != 4 {
 		t.Errorf("serve exits with %d\n%s", code, s.log())

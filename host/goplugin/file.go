@@ -18,7 +18,7 @@ const dirPrefix = "appserver-plugin-"
 
 // staleAge is how old a directory must be before another process may take it for forgotten: older than the moment
 // between making and locking it.
-const staleAge = time.Minute
+const staleAge = 10 * time.Second
 
 // tempFile is a plugin as a file. The loader needs a real path: it resolves links, so neither a memfd nor a name in
 // /proc will do. The file lives in a directory that only this user can enter, and only until the plugin is loaded; a
