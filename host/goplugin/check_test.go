@@ -43,17 +43,20 @@ func TestCompare(t *testing.T) {
 		{"modules may differ where no package does", build("pkg:a=1", "mod:m=v1"), build("pkg:a=1", "mod:m=v2"), true, nil, ""},
 		{
 			"toolchain", build("go=go1.26.7", "pkg:a=1"), build("pkg:a=2"), false,
-			[]string{"go version  have go1.26.7  want go1.26.8", "\n1 package differs: a", "appserver plugin build"}, "-trimpath",
+			[]string{"go version  have go1.26.7  want go1.26.8", "\n1 package differs: a", "appserver plugin build"},
+			"-trimpath",
 		},
 		{
 			"flags", build("pkg:a=1", "-trimpath=true", "-gcflags=all=-N"), build("pkg:a=2", "-tags=t"), false,
-			[]string{"\n-trimpath  have true    want false", "\n-gcflags   have all=-N  want none", "\n-tags      have none    want t"}, "",
+			[]string{"\n-trimpath  have true    want false", "\n-gcflags   have all=-N  want none", "\n-tags      have none    want t"},
+			"",
 		},
 		{"race", build("pkg:a=1", "-race=true"), build("pkg:a=2"), false, []string{"-race  have true  want false"}, ""},
 		{"architecture", build("pkg:a=1", "GOARCH=arm64"), build("pkg:a=1"), false, []string{"GOARCH  have arm64  want amd64"}, "package"},
 		{
 			"module", build("pkg:m/x=1", "pkg:n=1", "mod:m=v1.1.0", "mod:n=v3", "pkg:m=1"), build("pkg:m/x=2", "pkg:n=1", "mod:m=v1.0.0", "mod:n=v4", "pkg:m=2"), false,
-			[]string{"m  have v1.1.0  want v1.0.0", "2 packages differ: m, m/x", "go get m@v1.0.0 && appserver plugin build"}, "v4",
+			[]string{"m  have v1.1.0  want v1.0.0", "2 packages differ: m, m/x", "go get m@v1.0.0 && appserver plugin build"},
+			"v4",
 		},
 		{"own changes", build("pkg:a=1", "mod:m=v1"), build("pkg:a=2", "mod:m=(devel)"), false, []string{"package differs: a"}, "go get"},
 		{"no fingerprints", build("mod:m=v1"), build("pkg:a=2", "mod:m=v2", "-trimpath=true"), false, []string{"-trimpath", "go get m@v2"}, "packages"},

@@ -5,21 +5,17 @@ import (
 	"net/http"
 	"sync"
 
-	"github.com/appserver-go/appserver/internal/httpwriter"
-
 	"github.com/appserver-go/appserver/exchange"
+	"github.com/appserver-go/appserver/internal/httpwriter"
 )
 
 // response is the http.ResponseWriter of one request. It behaves as net/http's server does: it guesses a missing
 // Content-Type, refuses bodies where there is none and panics on impossible statuses. Flush streams; Hijack is not
 // there. Once the request is over it passes nothing on, so a handler that does not stop harms nobody.
 type response struct {
-	status   int
-	sniffed  bool
-	exchange *exchange.Response
-
-	mu     sync.Mutex
-	writer *httpwriter.Writer // guarded by mu, like what follows
+	mu     sync.Mutex // guards what follows
+	writer *httpwriter.Writer
+	status int // 0 until the head is settled
 	state  state
 }
 
@@ -33,7 +29,7 @@ const (
 )
 
 func newResponse(r *exchange.Response) *response {
-	return &response{exchange: r, writer: httpwriter.New(r)}
+	return &response{writer: httpwriter.New(r)}
 }
 
 // Header implements http.ResponseWriter.
