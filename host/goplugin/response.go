@@ -1,6 +1,7 @@
 package goplugin
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"sync"
@@ -13,6 +14,8 @@ import (
 // Content-Type, refuses bodies where there is none and panics on impossible statuses. Flush streams; Hijack is not
 // there. Once the request is over it passes nothing on, so a handler that does not stop harms nobody.
 type response struct {
+	ctx context.Context // of the request
+
 	mu     sync.Mutex // guards what follows
 	writer *httpwriter.Writer
 	status int // 0 until the head is settled
@@ -28,8 +31,8 @@ const (
 	expired                // the request's time was over before
 )
 
-func newResponse(r *exchange.Response) *response {
-	return &response{writer: httpwriter.New(r)}
+func newResponse(ctx context.Context, r *exchange.Response) *response {
+	return &response{ctx: ctx, writer: httpwriter.New(r)}
 }
 
 // Header implements http.ResponseWriter.
@@ -46,7 +49,7 @@ func (w *response) WriteHeader(status int) {
 }
 
 func (w *response) writeHeader(status int) {
-	if w.state != answering || w.writer.Wrote() {
+	if w.over() || w.writer.Wrote() {
 		return
 	}
 	if status >= 200 {
@@ -59,7 +62,7 @@ func (w *response) writeHeader(status int) {
 func (w *response) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.state != answering {
+	if w.over() {
 		return 0, http.ErrHandlerTimeout
 	}
 	if !w.writer.Wrote() {
@@ -87,7 +90,7 @@ func (w *response) Flush() { _ = w.FlushError() }
 func (w *response) FlushError() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.state != answering {
+	if w.over() {
 		return http.ErrHandlerTimeout
 	}
 	if !w.writer.Wrote() {
@@ -96,23 +99,31 @@ func (w *response) FlushError() error {
 	return w.writer.FlushError()
 }
 
+// over reports whether the handler's word counts no longer. The context is asked each time: a handler that waits for its
+// end may be the first to notice it. The caller holds mu.
+func (w *response) over() bool {
+	if w.state == answering && w.ctx.Err() != nil {
+		w.state = expired
+	}
+	return w.state != answering
+}
+
 // finish notes that the handler has returned, and whether its response counts.
 func (w *response) finish() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.state == answering {
+	if !w.over() {
 		w.writer.Finish()
 		w.state = finished
 	}
 }
 
-// expire notes that the request's time is over and reports whether the handler was still answering. A write under way is
-// waited for; the front end bounds it by the request's deadline.
-func (w *response) expire() bool {
+// late reports whether the request's time was over before the handler returned. It ends what the handler can do to the
+// exchange, or tells that the handler has; a write under way is waited for, and the front end bounds that by the
+// request's deadline.
+func (w *response) late() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.state == answering {
-		w.state = expired
-	}
+	w.over()
 	return w.state == expired
 }

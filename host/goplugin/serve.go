@@ -29,7 +29,7 @@ func (h *Handler) Serve(ctx context.Context, x *exchange.Exchange) error {
 	if err != nil {
 		return exchange.Fail(http.StatusBadRequest, exchange.BadRequest, "make the request for the plugin: %w", err)
 	}
-	w := newResponse(&x.Response)
+	w := newResponse(ctx, &x.Response)
 	done := make(chan struct{})
 	// The handler's failure, to be read once done is closed; the first value is for one that never returns to run.
 	var failure error = &exchange.Failure{Status: http.StatusInternalServerError, Reason: exchange.Trapped, Err: errGoexit}
@@ -42,12 +42,12 @@ func (h *Handler) Serve(ctx context.Context, x *exchange.Exchange) error {
 	select {
 	case <-done:
 	case <-ctx.Done():
-		if w.expire() {
-			body.Close()
-			return late(ctx, done)
-		}
-		<-done // it is only about to say so
 	}
+	if w.late() {
+		body.Close()
+		return overdue(ctx, done, &failure)
+	}
+	<-done // if the context ended just now, the handler is only about to say so
 	body.Close()
 	switch {
 	case errors.Is(failure, http.ErrAbortHandler):
@@ -78,8 +78,9 @@ func run(handler http.Handler, w *response, req *http.Request) (err error) {
 	return nil
 }
 
-// late makes the failure of a request whose context ended while the handler ran.
-func late(ctx context.Context, done <-chan struct{}) error {
+// overdue makes the failure of a request whose context ended while the handler ran. failure is the handler's own, to be
+// read once done is closed.
+func overdue(ctx context.Context, done <-chan struct{}, failure *error) error {
 	f := &exchange.Failure{Status: http.StatusGatewayTimeout, Reason: exchange.TimedOut, Err: ctx.Err()}
 	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		f = &exchange.Failure{Status: http.StatusServiceUnavailable, Reason: exchange.Canceled, Err: context.Cause(ctx)}
@@ -89,6 +90,10 @@ func late(ctx context.Context, done <-chan struct{}) error {
 	select {
 	case <-done:
 		f.Err = fmt.Errorf("the plugin gave up at the end of its time: %w", f.Err)
+		if *failure != nil {
+			f.Err = fmt.Errorf("%w; %w", f.Err, *failure)
+			f.Stack = exchange.AsFailure(*failure).Stack
+		}
 	case <-patience.C:
 		f.Err = fmt.Errorf("the plugin does not stop: %w", f.Err)
 		f.Running = done

@@ -176,6 +176,7 @@ func TestDeadline(t *testing.T) {
 		{"slow to obey", obeyTime / 2, false, 504, exchange.TimedOut, false},
 		{"stuck", time.Hour, false, 504, exchange.TimedOut, true},
 		{"cut off", 0, true, 503, exchange.Canceled, false},
+		{"panics", -1, false, 504, exchange.TimedOut, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -188,17 +189,25 @@ func TestDeadline(t *testing.T) {
 				h := handlerFor(func(w http.ResponseWriter, r *http.Request) {
 					io.WriteString(w, "early")
 					<-r.Context().Done()
-					time.Sleep(test.takes + time.Nanosecond)
+					if test.takes > 0 {
+						time.Sleep(test.takes)
+					}
+					if test.takes < 0 {
+						panic("boo")
+					}
 					if _, err := io.WriteString(w, "late"); err != http.ErrHandlerTimeout {
 						t.Errorf("a late write: %v", err)
 					}
-					if _, err := r.Body.Read(make([]byte, 1)); err == nil {
+					if _, err := r.Body.Read(make([]byte, 1)); err == nil && test.takes > 0 {
 						t.Error("the body can be read after the request")
 					}
 				})
 				f := exchange.AsFailure(h.Serve(ctx, x))
 				if f.Status != test.status || f.Reason != test.reason || (f.Running != nil) != test.runs {
 					t.Errorf("have %+v", f)
+				}
+				if has := strings.Contains(f.Error(), "boo") && f.Stack != ""; has != (test.takes < 0) {
+					t.Errorf("the failure is %v", f)
 				}
 				if !x.Response.Replace(504, "text/plain", "page") || x.Response.Finish() != nil || s.String() != "page" {
 					t.Errorf("sent %q", s.String())
