@@ -17,9 +17,10 @@ func loadPlugin(o *Options) (*Guest, error) {
 	if unused := o.unusedByPlugins(); len(unused) > 0 {
 		o.Log.Warn("Settings have no effect on a Go plugin", "settings", unused)
 	}
+	guestLog := o.GuestLog // o itself would keep the file in memory
 	h, err := goplugin.Load(goplugin.Options{
 		File: o.Wasm, Config: o.PluginConfig, Scratch: []string{o.CacheDir, "/var/tmp", "/dev/shm"}, Log: o.Log, Stage: o.Stage,
-		Line: func(_, text string) { o.GuestLog("", slog.LevelInfo, text) },
+		Line: func(_, text string) { guestLog("", slog.LevelInfo, text) },
 	})
 	if err != nil {
 		return nil, o.fault(err)
