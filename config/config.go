@@ -123,8 +123,12 @@ type Guest struct {
 	MemoryBudget Size `mapstructure:"memory_budget"`
 	// TableLimit is the most elements a table may have.
 	TableLimit int `mapstructure:"table_limit"`
-	// Interrupt is how a guest past its deadline is stopped: "close", or "off", which leaves it to the arbiter.
+	// Interrupt is how a guest past its deadline is stopped: "fuel", "close", or "off", which leaves it to the arbiter.
 	Interrupt string `mapstructure:"interrupt"`
+	// Isolation is what a request may find of those before it in its instance: "reset", "shared" or "fresh".
+	Isolation string `mapstructure:"isolation"`
+	// Warmup are the targets of requests that the guest gets before the image that resets go back to is made.
+	Warmup []string `mapstructure:"warmup"`
 	// CacheDir is where compiled code is kept; empty means a directory of the user's.
 	CacheDir string `mapstructure:"cache_dir"`
 	// Env is the guest's whole environment: "NAME=value".

@@ -124,11 +124,30 @@ func guestSettings() []Setting {
 			Doc:     "Modules that ask for more are refused when they are loaded.",
 		},
 		{
-			Key: "guest.interrupt", Section: SectionGuest, Kind: Enum, Values: []string{"close", "off"}, Reload: Workers,
-			Default: "close",
-			Help:    "how a guest past its timeout is stopped: close or off",
-			Doc: "`close` compiles checks into the guest, which cost some speed, and stops it from inside. `off` leaves a " +
-				"guest that never returns to the arbiter, which kills the worker.",
+			Key: "guest.interrupt", Section: SectionGuest, Kind: Enum, Values: []string{"fuel", "close", "off"}, Reload: Workers,
+			Default: "fuel",
+			Help:    "how a guest past its timeout is stopped: fuel, close or off",
+			Doc: "`fuel` has the guest count its steps and look at the clock every ten thousand of them, which costs a few " +
+				"per cent and lets other requests run in between. `close` looks in every loop, which makes loops several times " +
+				"slower, misses recursion, and loses the instance. `off` leaves a guest that never returns to the arbiter, which " +
+				"kills the worker; until then it may freeze the other requests of its worker.",
+		},
+		{
+			Key: "guest.isolation", Section: SectionGuest, Kind: Enum, Values: []string{"reset", "shared", "fresh"}, Reload: Workers,
+			Default: "reset",
+			Help:    "what a request finds of earlier ones in the guest: reset, shared or fresh",
+			Doc: "`reset` puts the guest's memory back to what it was after its start, to the byte, after every request; the guest " +
+				"may export `appserver_reseed` to renew its seeds of random numbers. `shared` leaves it as it is, for guests that " +
+				"keep caches or counters in memory. `fresh` starts the guest anew for each request. CGI guests are always fresh. A " +
+				"guest that cannot be reset is served fresh, with a warning in the log.",
+		},
+		{
+			Key: "guest.warmup", Section: SectionGuest, Kind: List, Reload: Workers,
+			Help: "requests the guest gets before it serves: targets such as /",
+			Doc: "With `guest.isolation = \"reset\"` every request begins with the guest as it was after its start. What a guest does at " +
+				"its first requests only, such as filling caches, it would do each time; after requests for these targets it is in the " +
+				"image. They are GET requests with the host `localhost`, their responses are thrown away, and a guest that fails at one is " +
+				"not served.",
 		},
 		{
 			Key: "guest.cache_dir", Section: SectionGuest, Kind: String, Reload: Workers,

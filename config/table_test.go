@@ -122,7 +122,7 @@ func TestDefault(t *testing.T) {
 		LogLevel: "info", LogFormat: "auto", ErrorLog: "-",
 		AccessLogFormat: `%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"`,
 		Guest: Guest{
-			Protocol: "auto", MemoryLimit: 128 << 20, MemoryBudget: 512 << 20, TableLimit: 1_000_000, Interrupt: "close",
+			Protocol: "auto", MemoryLimit: 128 << 20, MemoryBudget: 512 << 20, TableLimit: 1_000_000, Interrupt: "fuel", Isolation: "reset",
 		},
 	}
 	got := Default()

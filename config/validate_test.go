@@ -77,7 +77,7 @@ func TestSetRefuses(t *testing.T) {
 		{"umask", float64(22), "octal or as decimal", `umask = "0022"`},
 		{"umask", "999", "octal", `umask = "0022"`},
 		{"log_level", "warning", "not one of", `did you mean "warn"`},
-		{"guest.interrupt", false, "the truth value false", "one of close, off"},
+		{"guest.interrupt", false, "the truth value false", "one of fuel, close, off"},
 		{"guest.env", map[string]any{"A": "1"}, "it is a table", `env = ["NAME=value"]`},
 		{"guest.env", []any{map[string]any{"A": "1"}}, "item 1 of the list is a table", `env = ["NAME=value"]`},
 		{"guest.args", []any{"a", 1.5}, "item 2 of the list is a fraction", "list of texts"},

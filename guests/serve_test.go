@@ -15,6 +15,7 @@ import (
 
 	"github.com/appserver-go/appserver/exchange"
 	"github.com/appserver-go/appserver/host"
+	"github.com/appserver-go/appserver/host/engine"
 )
 
 // options are what a test may want to give a guest.
@@ -50,7 +51,7 @@ func load(t *testing.T, path string, o options) (*host.Guest, error) {
 		GuestLog: func(_ string, _ slog.Level, line string) { o.log.add(line) },
 	}
 	if o.hostile {
-		ho.MemoryLimit, ho.TableLimit, ho.Interrupt = 16<<20, 1<<20, true
+		ho.MemoryLimit, ho.TableLimit, ho.Interrupt = 16<<20, 1<<20, engine.InterruptFuel
 	}
 	guest, err := host.Load(ctx, ho)
 	if err != nil {

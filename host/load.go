@@ -30,8 +30,12 @@ type Options struct {
 	// MemoryLimit, MemoryBudget, TableLimit, Interrupt and CacheDir are those of engine.Options.
 	MemoryLimit, MemoryBudget int64
 	TableLimit                int
-	Interrupt                 bool
-	CacheDir                  string
+	Interrupt                 engine.Interrupt
+	// Isolation says what a request may find of those before it; see httpwasm.Isolation. CGI guests are always fresh.
+	Isolation httpwasm.Isolation
+	// Warmup are targets of requests that an http-wasm guest gets before its image is made.
+	Warmup   []string
+	CacheDir string
 
 	// Env is the guest's whole environment, as "NAME=value".
 	Env []string
@@ -89,7 +93,7 @@ func Load(ctx context.Context, o Options) (*Guest, error) {
 	}
 	eng, err := engine.New(ctx, engine.Options{
 		CacheDir: o.CacheDir, MemoryLimit: o.MemoryLimit, MemoryBudget: o.MemoryBudget, TableLimit: o.TableLimit,
-		Interrupt: o.Interrupt, Log: o.Log,
+		Interrupt: o.Interrupt, Reset: o.Isolation == httpwasm.IsolationReset, Log: o.Log,
 	})
 	if err != nil {
 		return nil, &fault.Error{Err: fmt.Errorf("prepare to run guests: %w", err), Hint: fault.Hint(err), Code: fault.BootFailed}
@@ -136,7 +140,7 @@ func (g *Guest) start(ctx context.Context, o *Options, dirs []engine.Dir) (err e
 	switch g.protocol {
 	case ProtocolHTTPWasm:
 		h, err := httpwasm.New(ctx, g.engine, g.module, httpwasm.Options{
-			Env: o.Env, Args: o.Args, Dirs: dirs, Config: o.Config, Instances: o.Instances, Next: o.Next,
+			Env: o.Env, Args: o.Args, Dirs: dirs, Config: o.Config, Instances: o.Instances, Isolation: o.Isolation, Warmup: o.Warmup, Next: o.Next,
 			BodyLimit: o.BufferLimit, Log: o.Log, GuestLog: line,
 		})
 		if err != nil {

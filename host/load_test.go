@@ -30,7 +30,7 @@ func guest(t testing.TB, name string) []byte {
 // options are those of a worker with small limits.
 func options(wasm []byte) Options {
 	return Options{
-		Path: "app.wasm", Wasm: wasm, MemoryLimit: 16 << 20, MemoryBudget: 64 << 20, TableLimit: 1000, Interrupt: true, Instances: 2,
+		Path: "app.wasm", Wasm: wasm, MemoryLimit: 16 << 20, MemoryBudget: 64 << 20, TableLimit: 1000, Interrupt: engine.InterruptFuel, Instances: 2,
 	}
 }
 

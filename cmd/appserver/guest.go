@@ -13,6 +13,8 @@ import (
 	"github.com/appserver-go/appserver/config"
 	"github.com/appserver-go/appserver/exchange"
 	"github.com/appserver-go/appserver/host"
+	"github.com/appserver-go/appserver/host/engine"
+	"github.com/appserver-go/appserver/host/httpwasm"
 	"github.com/appserver-go/appserver/host/upstream"
 	"github.com/appserver-go/appserver/internal/proto"
 	"github.com/appserver-go/appserver/workers"
@@ -71,7 +73,8 @@ func hostOptions(cfg *config.Config, log *slog.Logger) host.Options {
 	return host.Options{
 		Path: cfg.App, Protocol: cfg.Guest.Protocol,
 		MemoryLimit: int64(cfg.Guest.MemoryLimit), MemoryBudget: int64(cfg.Guest.MemoryBudget),
-		TableLimit: cfg.Guest.TableLimit, Interrupt: cfg.Guest.Interrupt != "off", CacheDir: cacheDir(cfg, log),
+		TableLimit: cfg.Guest.TableLimit, Interrupt: engine.Interrupt(cfg.Guest.Interrupt),
+		Isolation: httpwasm.Isolation(cfg.Guest.Isolation), Warmup: cfg.Guest.Warmup, CacheDir: cacheDir(cfg, log),
 		Env: cfg.Guest.Env, Args: cfg.Guest.Args, Dirs: cfg.Guest.Dirs, Config: []byte(cfg.Guest.Config),
 		PluginConfig: pluginConfig(cfg),
 		Instances:    slotsOf(cfg), BufferLimit: int64(cfg.LimitRequestBody), Log: log,

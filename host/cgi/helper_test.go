@@ -45,7 +45,7 @@ func (w *wire) Abort()                      { w.aborted = true }
 // load compiles a module and makes a guest of it.
 func load(t testing.TB, wasm []byte, o Options) *Guest {
 	t.Helper()
-	e, err := engine.New(t.Context(), engine.Options{Interrupt: true, MemoryLimit: 16 << 20})
+	e, err := engine.New(t.Context(), engine.Options{Interrupt: engine.InterruptFuel, MemoryLimit: 16 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,7 +48,7 @@ func (e *Engine) dropCache(ctx context.Context, why error) (bool, error) {
 	}
 	e.opts.Log.Warn("Cache of compiled code not used; remove the directory if this happens again",
 		"dir", e.opts.CacheDir, "error", oneLine(why))
-	err := e.Close(ctx)
+	err := e.closeRuntime(ctx)
 	e.cache = nil
 	return true, errors.Join(err, e.newRuntime(ctx))
 }

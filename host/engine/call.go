@@ -2,9 +2,11 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/sys"
 )
 
 // maxDepth is how many calls into an instance may be nested through host functions. Each takes its part of the
@@ -47,12 +49,12 @@ var (
 	errDepth  = fmt.Errorf("the guest and the host called each other %d deep", maxDepth)
 )
 
-// leave ends what enter began. With interruption on, wazero closes the module from another goroutine as soon as the
+// leave ends what enter began. With InterruptClose wazero closes the module from another goroutine as soon as the
 // context is done; that may come after a guest's regular return, so such an instance is broken too.
 func (i *Instance) leave(ctx context.Context) {
 	i.depth--
-	if i.engine.opts.Interrupt && ctx.Err() != nil {
-		i.broken = true
+	if i.engine.opts.Interrupt == InterruptClose && ctx.Err() != nil {
+		i.broken, i.lost = true, true
 	}
 }
 
@@ -64,15 +66,22 @@ func (i *Instance) guard(ctx context.Context, f func() error) (err error) {
 			if !ok {
 				cause = fmt.Errorf("%v", p)
 			}
-			i.broken = true
-			err = newTrap(ctx, cause)
+			err = i.trapped(ctx, cause)
 		}
 	}()
 	if err := f(); err != nil {
-		i.broken = true
-		return newTrap(ctx, err)
+		return i.trapped(ctx, err)
 	}
 	return nil
+}
+
+// trapped notes that a call failed. After a stack overflow the instance is lost: wazero keeps the stack, up to 80 MB of
+// it, with the function that was called.
+func (i *Instance) trapped(ctx context.Context, err error) *Trap {
+	t := newTrap(ctx, err)
+	i.broken = true
+	i.lost = i.lost || t.Kind == KindStackOverflow || errors.As(err, new(*sys.ExitError))
+	return t
 }
 
 // closing is wazero's notice that the module is being closed. When a context ends, the running guest code notices at
@@ -82,6 +91,7 @@ func (i *Instance) guard(ctx context.Context, f func() error) (err error) {
 // comes when no call runs. Neither must be disturbed.
 func (i *Instance) closing(ctx context.Context, _ uint32) {
 	if i.depth > 0 && ctx == context.Background() {
+		i.lost = true
 		panic(&interruption{context.Cause(i.ctx)})
 	}
 }

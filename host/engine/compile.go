@@ -13,6 +13,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
 
+	"github.com/appserver-go/appserver/host/engine/rewrite"
 	"github.com/appserver-go/appserver/internal/fault"
 )
 
@@ -26,26 +27,43 @@ func (e *Engine) Compile(ctx context.Context, wasm []byte) (*Module, error) {
 	if err := checkMagic(wasm); err != nil {
 		return nil, err
 	}
-	l, err := scan(wasm)
+	start := time.Now()
+	d, err := rewrite.Decode(wasm)
 	if err != nil {
 		return nil, explain(err)
 	}
-	if err := l.check(&e.opts); err != nil {
+	if err := check(d, &e.opts); err != nil {
 		return nil, err
 	}
-	code, err := l.limitTables(wasm, e.opts.TableLimit)
+	o, lasting := e.rewriting(d)
+	code, err := d.Rewrite(o)
 	if err != nil {
-		return nil, err
+		return nil, explain(err)
 	}
-	start := time.Now()
 	compiled, err := e.compile(ctx, code)
 	if err != nil {
 		return nil, err
 	}
 	e.inUse = true
-	m := &Module{engine: e, compiled: compiled, size: len(wasm), compileTime: time.Since(start)}
-	m.describe(l)
+	m := &Module{
+		engine: e, compiled: compiled, size: len(wasm), compileTime: time.Since(start),
+		facts: d.Facts, starts: o.Reset && d.Start(), lasting: lasting,
+	}
+	m.describe(d)
 	return m, nil
+}
+
+// rewriting returns how a module is rewritten, and why its instances cannot be reset, if so.
+func (e *Engine) rewriting(d *rewrite.Module) (o rewrite.Options, lasting string) {
+	o.TableLimit = uint64(e.opts.TableLimit)
+	if e.opts.Interrupt == InterruptFuel {
+		o.Fuel = e.opts.Fuel
+	}
+	if lasting = "it was compiled to be used once"; e.opts.Reset {
+		lasting = d.Facts.Lasting()
+		o.Reset = lasting == ""
+	}
+	return o, lasting
 }
 
 // compile has wazero compile the module, without the cache if that is what fails.
@@ -76,7 +94,7 @@ func checkMagic(wasm []byte) error {
 		return fault.WithCode(fault.LoadFailed, "build the guest for WebAssembly, for example GOOS=wasip1 GOARCH=wasm go build",
 			"the file is no WebAssembly module: it begins with %q", wasm[:min(len(wasm), 8)])
 	case len(wasm) < len(magic):
-		return explain(errTruncated)
+		return explain(rewrite.ErrTruncated)
 	case wasm[6] == 1:
 		return fault.WithCode(fault.LoadFailed, "build a core module, target wasm32-wasip1 rather than wasm32-wasip2",
 			"the file is a WebAssembly component, which is not supported")
@@ -86,24 +104,33 @@ func checkMagic(wasm []byte) error {
 }
 
 // check refuses what the engine's limits or the lack of host objects rule out.
-func (l *layout) check(o *Options) error {
-	for _, i := range l.imports {
-		if i.kind != KindFunc {
-			return fault.WithCode(fault.LoadFailed, importHints[i.kind],
-				"the module imports the %s %q from %q; the host offers functions only", i.kind, i.name, i.module)
+func check(d *rewrite.Module, o *Options) error {
+	for _, i := range d.Imports {
+		if i.Kind != KindFunc {
+			return fault.WithCode(fault.LoadFailed, importHints[i.Kind],
+				"the module imports the %s %q from %q; the host offers functions only", i.Kind, i.Name, i.Module)
 		}
 	}
-	if len(l.memories) > 1 {
-		return explain(unsupported("several memories (multi-memory)"))
+	if len(d.Memories) > 1 {
+		return explain(rewrite.Unsupported("several memories (multi-memory)"))
 	}
-	for _, m := range l.memories {
-		if limit := uint64(o.limitPages()); m.min > limit {
-			return fault.WithCode(fault.LoadFailed, fmt.Sprintf("raise guest.memory_limit (--guest-memory-limit) to %dKiB at least", m.min*64),
-				"the module needs %d bytes of memory to start, more than the memory limit of %d", m.min*pageSize, limit*pageSize)
+	for _, m := range d.Memories {
+		if limit := uint64(o.limitPages()); m.Min > limit {
+			return fault.WithCode(fault.LoadFailed, fmt.Sprintf("raise guest.memory_limit (--guest-memory-limit) to %dKiB at least", m.Min*64),
+				"the module needs %d bytes of memory to start, more than the memory limit of %d", m.Min*pageSize, limit*pageSize)
 		}
+		if m.HasMax && m.Max < m.Min { // wazero, which would refuse it, may not get to see the maximum
+			return fault.WithCode(fault.LoadFailed, "", "the memory has a maximum of %d pages and starts with %d", m.Max, m.Min)
+		}
+	}
+	if len(d.Tables) > maxTables {
+		return fault.WithCode(fault.LoadFailed, "", "the module defines %d tables, more than %d", len(d.Tables), maxTables)
 	}
 	return nil
 }
+
+// maxTables is how many tables a module may define. Compilers make one or two; each may grow to the table limit.
+const maxTables = 16
 
 // importHints say how to build a module that does not import something.
 var importHints = map[Kind]string{
@@ -113,29 +140,36 @@ var importHints = map[Kind]string{
 }
 
 // describe fills in what the module imports and exports.
-func (m *Module) describe(l *layout) {
+func (m *Module) describe(l *rewrite.Module) {
 	defs := m.compiled.ImportedFunctions()
 	for _, d := range defs {
 		module, name, _ := d.Import()
+		if module == rewrite.HostModule {
+			continue
+		}
 		m.imports = append(m.imports, Import{module, name, d.ParamTypes(), d.ResultTypes()})
 	}
 	funcs := m.compiled.ExportedFunctions()
-	for _, e := range l.exports {
-		x := Export{Name: e.name, Kind: e.kind}
-		if d, ok := funcs[e.name]; ok && e.kind == KindFunc {
+	for _, e := range l.Exports {
+		x := Export{Name: e.Name, Kind: e.Kind}
+		if d, ok := funcs[e.Name]; ok && e.Kind == KindFunc {
 			x.Params, x.Results = d.ParamTypes(), d.ResultTypes()
 		}
 		m.exports = append(m.exports, x)
 	}
-	for _, mem := range l.memories {
+	for _, mem := range l.Memories {
 		limit := uint64(m.engine.opts.limitPages())
-		if mem.hasMax {
-			limit = min(limit, mem.max)
+		if mem.HasMax {
+			limit = min(limit, mem.Max)
 		}
-		m.memory = &MemoryLimits{uint32(mem.min), uint32(limit)}
+		m.memory = &MemoryLimits{uint32(mem.Min), uint32(limit)}
 	}
-	for _, t := range l.tables {
-		m.tables = append(m.tables, TableLimits{uint32(t.limits.min), uint32(t.limits.max)})
+	for _, t := range l.Tables {
+		most := uint64(m.engine.opts.TableLimit)
+		if t.HasMax {
+			most = min(most, t.Max)
+		}
+		m.tables = append(m.tables, TableLimits{uint32(t.Min), uint32(most)})
 	}
 }
 
@@ -149,34 +183,35 @@ const (
 // proposals maps the ends of wazero's messages to what a person calls the matter.
 var proposals = []struct{ end, name, hint string }{
 	{`feature "exception-handling" is disabled`, "exception handling", noExceptions},
-	{"invalid instruction 0x6", "exception handling", noExceptions}, // try of the proposal's first version
-	{"invalid instruction 0x7", "exception handling", noExceptions}, // catch
-	{"invalid instruction 0x18", "exception handling", noExceptions},
-	{"invalid instruction 0x19", "exception handling", noExceptions},
 	{`feature "threads" is disabled`, "threads", noThreads},
-	{"invalid instruction 0xfb", "garbage-collected types", noGC},
 }
 
 // hints say how to do without a proposal that scan has found.
-var hints = map[unsupported]string{
+var hints = map[rewrite.Unsupported]string{
 	"garbage-collected types":         noGC,
 	"64-bit memory (memory64)":        "build for wasm32 rather than wasm64",
 	"shared memory (threads)":         noThreads,
+	"threads (atomic instructions)":   noThreads,
 	"exception handling":              noExceptions,
 	"several memories (multi-memory)": "build with one memory",
 }
 
 // explain makes a fault of an error of scan or of wazero.
 func explain(err error) error {
-	var u unsupported
+	var u rewrite.Unsupported
+	var table *rewrite.TableError
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &u):
 		return fault.WithCode(fault.LoadFailed, hints[u], "%w", u)
-	case errors.Is(err, errTruncated):
+	case errors.Is(err, rewrite.ErrTruncated):
 		return fault.WithCode(fault.LoadFailed, "the file may be half copied: build or copy it again",
 			"the WebAssembly module is cut short: %w", err)
+	}
+	if errors.As(err, &table) {
+		return fault.WithCode(fault.LoadFailed,
+			"raise guest.table_limit (--guest-table-limit) if the module is to be trusted with that much memory", "%w", table)
 	}
 	for _, p := range proposals {
 		if strings.HasSuffix(err.Error(), p.end) {

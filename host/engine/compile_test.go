@@ -13,6 +13,17 @@ import (
 	"github.com/appserver-go/appserver/internal/fault"
 )
 
+// Parts of the binary format.
+const (
+	sectionType   = 1
+	sectionImport = 2
+	sectionTable  = 4
+	sectionMemory = 5
+	sectionTag    = 13
+	formFunc      = 0x60
+	formStruct    = 0x5f
+)
+
 // module assembles a module of raw sections.
 func module(sections ...[]byte) []byte { return slices.Concat(magic, slices.Concat(sections...)) }
 
@@ -64,41 +75,6 @@ func TestCompileRefuses(t *testing.T) {
 			}
 			if !strings.Contains(fault.Hint(err), test.hint) {
 				t.Errorf("the hint is %q, want %q in it", fault.Hint(err), test.hint)
-			}
-		})
-	}
-}
-
-func TestLimitTables(t *testing.T) {
-	for _, test := range []struct {
-		name        string
-		table, want []byte // entries of the table section
-	}{
-		{"without maximum", []byte{0x70, 0, 1}, []byte{0x70, 1, 1, 100}},
-		{"with a larger maximum", []byte{0x70, 1, 1, 101}, []byte{0x70, 1, 1, 100}},
-		{"with a smaller maximum", []byte{0x70, 1, 1, 99}, []byte{0x70, 1, 1, 99}},
-		{"externref", []byte{0x6f, 0, 100}, []byte{0x6f, 1, 100, 100}},
-		{"typed reference", []byte{refNull, 0, 0, 1}, []byte{refNull, 0, 1, 1, 100}},
-		{"with a start value", []byte{tableWithInit, 0, refNull, 0x70, 0, 5, 0xd0, 0x70, 0x0b}, []byte{tableWithInit, 0, refNull, 0x70, 1, 5, 100, 0xd0, 0x70, 0x0b}},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			before, after := section(sectionType, 1, formFunc, 0, 0), section(sectionMemory, 1, 0, 1)
-			wasm := module(before, section(sectionTable, append([]byte{1}, test.table...)...), after)
-			l, err := scan(wasm)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got, err := l.limitTables(wasm, 100)
-			if err != nil {
-				t.Fatal(err)
-			}
-			want := module(before, section(sectionTable, append([]byte{1}, test.want...)...), after)
-			if !bytes.Equal(got, want) {
-				t.Errorf("got  %x\nwant %x", got, want)
-			}
-			e := newEngine(t, Options{TableLimit: 100})
-			if _, err := e.Compile(t.Context(), wasm); err != nil {
-				t.Error(err)
 			}
 		})
 	}
@@ -227,36 +203,4 @@ func TestBrokenCache(t *testing.T) {
 			t.Errorf("%s, with host functions: %v", test.name, err)
 		}
 	}
-}
-
-func FuzzScan(f *testing.F) {
-	f.Add(module(section(sectionType, 1, formFunc, 1, 0x7f, 0), section(sectionMemory, 1, 1, 1, 2), section(sectionExport, 1, 1, 'm', 2, 0)))
-	f.Add(module(section(sectionTable, 1, tableWithInit, 0, refNull, 0x70, 0, 5, 0xd0, 0x70, 0x0b)))
-	f.Add(module(section(sectionImport, 1, 1, 'e', 1, 't', 1, 0x70, 0, 1)))
-	f.Add(module(section(sectionTable, 1, 0x70, 1, 1, 0xff, 0xff, 0xff, 0xff, 0x0f)))
-	f.Fuzz(func(t *testing.T, wasm []byte) {
-		if !bytes.HasPrefix(wasm, magic) {
-			return
-		}
-		l, err := scan(wasm)
-		if err != nil {
-			return
-		}
-		got, err := l.limitTables(wasm, 1000)
-		if err != nil {
-			return
-		}
-		again, err := scan(got)
-		if err != nil {
-			t.Fatalf("the rewritten module cannot be read: %v", err)
-		}
-		if len(again.tables) != len(l.tables) || len(again.exports) != len(l.exports) || len(again.memories) != len(l.memories) {
-			t.Fatal("the rewritten module has other contents")
-		}
-		for i, table := range again.tables {
-			if !table.limits.hasMax || table.limits.max > 1000 || table.limits.min != l.tables[i].limits.min {
-				t.Fatalf("table %d has the limits %+v", i, table.limits)
-			}
-		}
-	})
 }

@@ -42,11 +42,17 @@ type Options struct {
 	MemoryBudget int64
 	// TableLimit is the number of elements a table may have; 0 means 1<<20.
 	TableLimit int
-	// Interrupt stops a guest when the context of its call is done. Guest code gets slower by it (2-10x in loops),
-	// but without it a looping guest can be ended only together with its process. Guest code looks at the context in
-	// its loops and, by way of the host, when it sleeps or waits: recursion without a loop is not stopped, short of
-	// the end of its stack.
-	Interrupt bool
+	// Interrupt is how a guest is stopped when the context of its call is done; "" means InterruptOff. A guest that
+	// sleeps or waits in the host is stopped in any case.
+	Interrupt Interrupt
+	// Fuel is how many steps a guest takes between two looks at the context with InterruptFuel; 0 means 10,000, which
+	// takes it some ten microseconds. A step is a turn of a loop or the call of a function that calls others.
+	Fuel uint32
+	// Reset has modules compiled in such a way that their instances can be captured and reset, if they can be at all.
+	Reset bool
+	// VerifyReset compares every byte and global of an instance that was reset with the image. It is for tests: it
+	// takes longer than the reset.
+	VerifyReset bool
 	// Log receives what concerns the engine itself; nil discards it.
 	Log *slog.Logger
 }
@@ -59,6 +65,27 @@ func (o *Options) limitPages() uint32 {
 	return uint32(min(o.MemoryLimit/pageSize, maxPages))
 }
 
+// Interrupt is a way to stop a guest.
+type Interrupt string
+
+// The ways to stop a guest.
+const (
+	// InterruptFuel counts the guest's steps in its own code, which is rewritten for it. Loops get slower by up to a
+	// half, and the guest lets other goroutines run in between. The instance can be reset afterwards.
+	InterruptFuel Interrupt = "fuel"
+	// InterruptClose has wazero look at the context in each loop. Loops get slower 2-10 times. Recursion without a loop
+	// is not stopped, short of the end of its stack, and the instance is lost.
+	InterruptClose Interrupt = "close"
+	// InterruptOff lets it run: a looping guest can be ended only together with its process.
+	InterruptOff Interrupt = "off"
+)
+
+// defaultFuel is the Fuel of options that have none, and maxFuel the most that the counter can hold with a margin.
+const (
+	defaultFuel = 10_000
+	maxFuel     = 1 << 30
+)
+
 // Engine holds the process's wazero Runtime. Modules and host functions are added to it by one goroutine at a time;
 // everything else is safe for concurrent use.
 type Engine struct {
@@ -69,6 +96,7 @@ type Engine struct {
 	budget    budget
 	instances atomic.Int64
 	live      sync.Map // api.Module -> *Instance, for host functions
+	dirty     dirtyPages
 }
 
 // Stats says what the live instances of an Engine use.
@@ -91,10 +119,16 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	if o.TableLimit <= 0 {
 		o.TableLimit = defaultTableLimit
 	}
+	if o.Fuel = min(o.Fuel, maxFuel); o.Fuel == 0 {
+		o.Fuel = defaultFuel
+	}
 	if o.limitPages() == 0 {
 		return nil, fault.New("give at least 64KiB", "the memory limit of %d bytes is less than one page", o.MemoryLimit)
 	}
 	e := &Engine{opts: o, budget: budget{limit: o.MemoryBudget}}
+	if o.Reset {
+		e.dirty = newDirtyPages()
+	}
 	if o.CacheDir != "" {
 		cache, err := openCache(o.CacheDir)
 		if err != nil {
@@ -110,7 +144,7 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 
 // newRuntime makes the Runtime with the WASI functions in it.
 func (e *Engine) newRuntime(ctx context.Context) error {
-	config := wazero.NewRuntimeConfig().WithCoreFeatures(features).WithCloseOnContextDone(e.opts.Interrupt)
+	config := wazero.NewRuntimeConfig().WithCoreFeatures(features).WithCloseOnContextDone(e.opts.Interrupt == InterruptClose)
 	if e.cache != nil {
 		config = config.WithCompilationCache(e.cache)
 	}
@@ -118,11 +152,19 @@ func (e *Engine) newRuntime(ctx context.Context) error {
 	if err := e.instantiateWASI(ctx); err != nil {
 		return fmt.Errorf("define the WASI functions: %w", err)
 	}
+	if err := e.instantiateYield(ctx); err != nil {
+		return fmt.Errorf("define the function that guests yield to: %w", err)
+	}
 	return nil
 }
 
 // Close releases the engine and all compiled code. No call may run any more. Calling it again does nothing.
 func (e *Engine) Close(ctx context.Context) error {
+	return errors.Join(e.closeRuntime(ctx), e.dirty.close())
+}
+
+// closeRuntime releases all compiled code.
+func (e *Engine) closeRuntime(ctx context.Context) error {
 	err := e.runtime.Close(ctx)
 	if e.cache != nil {
 		err = errors.Join(err, e.cache.Close(ctx))

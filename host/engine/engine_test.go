@@ -110,7 +110,7 @@ func trap(t testing.TB, ctx context.Context, i *Instance, name string, args ...u
 }
 
 func TestCallErrors(t *testing.T) {
-	m, h := compileGuest(t, Options{MemoryLimit: 4 * pageSize, Interrupt: true})
+	m, h := compileGuest(t, Options{MemoryLimit: 4 * pageSize, Interrupt: InterruptFuel})
 	for _, test := range []struct {
 		name  string
 		fn    string
@@ -184,7 +184,7 @@ const underway = 200 * time.Millisecond
 
 func TestInterrupt(t *testing.T) {
 	t.Parallel()
-	m, _ := compileGuest(t, Options{Interrupt: true})
+	m, _ := compileGuest(t, Options{Interrupt: InterruptFuel})
 	for _, test := range []struct {
 		fn    string
 		args  []uint64
@@ -221,7 +221,7 @@ func TestInterrupt(t *testing.T) {
 func TestCancel(t *testing.T) {
 	why := errors.New("the client went away")
 	for _, fn := range []string{"spin", "sleep"} {
-		m, _ := compileGuest(t, Options{Interrupt: true})
+		m, _ := compileGuest(t, Options{Interrupt: InterruptFuel})
 		i := instantiate(t, m, Spec{})
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(10*time.Millisecond, func() { cancel(why) })
@@ -250,7 +250,7 @@ func TestSleepWithoutInterrupt(t *testing.T) {
 }
 
 func TestCallWithFinishedContext(t *testing.T) {
-	m, _ := compileGuest(t, Options{Interrupt: true})
+	m, _ := compileGuest(t, Options{Interrupt: InterruptFuel})
 	i := instantiate(t, m, Spec{})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -268,7 +268,7 @@ func TestCallWithFinishedContext(t *testing.T) {
 // TestFinishedAsContextEnds calls guests whose context ends at about the time they return. Whatever the outcome, an
 // instance that does not say it is broken must serve another call.
 func TestFinishedAsContextEnds(t *testing.T) {
-	m, _ := compileGuest(t, Options{Interrupt: true})
+	m, _ := compileGuest(t, Options{Interrupt: InterruptFuel})
 	for range 200 {
 		i, err := m.Instantiate(t.Context(), Spec{})
 		if err != nil {
@@ -287,7 +287,7 @@ func TestFinishedAsContextEnds(t *testing.T) {
 }
 
 func TestStart(t *testing.T) {
-	m, _ := compileGuest(t, Options{Interrupt: true})
+	m, _ := compileGuest(t, Options{Interrupt: InterruptFuel})
 	i := instantiate(t, m, Spec{Start: []string{"count", "absent", "count"}})
 	if got := call(t, i, "count"); got != 3 {
 		t.Errorf("count says %d after two start functions", got)
@@ -310,7 +310,7 @@ func TestStart(t *testing.T) {
 
 // TestCloseLeaksNothing runs instances of every fate and looks at what the process keeps.
 func TestCloseLeaksNothing(t *testing.T) {
-	m, _ := compileGuest(t, Options{Interrupt: true, MemoryLimit: 64 << 20})
+	m, _ := compileGuest(t, Options{Interrupt: InterruptFuel, MemoryLimit: 64 << 20})
 	dir := t.TempDir()
 	cycle := func() {
 		for _, fn := range []string{"nop", "trap", "exit", "spin", "host"} {

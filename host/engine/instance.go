@@ -11,6 +11,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
 
+	"github.com/appserver-go/appserver/host/engine/rewrite"
 	"github.com/appserver-go/appserver/internal/fault"
 )
 
@@ -46,13 +47,30 @@ type Instance struct {
 
 	ctx    context.Context // of the innermost running call; host functions wait on it
 	depth  int             // running calls: a host function may call the guest again
-	broken bool
+	broken bool            // it must not be called until it is reset
+	lost   bool            // it cannot be reset
 	closed bool
+
+	fuel    api.MutableGlobal // nil without fuel
+	globals []api.MutableGlobal
+	image   *Image // what a reset goes back to
 }
 
 // Instantiate makes an instance and runs the start functions; ctx bounds them. Errors are a *fault.Error with the
 // code LoadFailed when the host lacks what the module imports or a directory cannot be opened, and a *Trap otherwise.
 func (m *Module) Instantiate(ctx context.Context, s Spec) (*Instance, error) {
+	i, err := m.make(ctx, &s)
+	if err != nil {
+		return nil, err
+	}
+	if err := i.start(ctx, m, &s); err != nil {
+		return nil, errors.Join(err, i.Close())
+	}
+	return i, nil
+}
+
+// make makes an instance whose start functions have not run.
+func (m *Module) make(ctx context.Context, s *Spec) (*Instance, error) {
 	m.link.Do(func() { m.linkErr = m.checkImports() })
 	if m.linkErr != nil {
 		return nil, m.linkErr
@@ -61,11 +79,11 @@ func (m *Module) Instantiate(ctx context.Context, s Spec) (*Instance, error) {
 		return nil, err
 	}
 	i := &Instance{engine: m.engine, ctx: ctx, env: s.Env, onSleep: s.OnSleep}
-	if err := i.open(m, &s); err != nil {
+	if err := i.open(m, s); err != nil {
 		return nil, errors.Join(err, i.free())
 	}
 	m.engine.instances.Add(1)
-	if err := i.start(ctx, m, &s); err != nil {
+	if err := i.link(ctx, m, s); err != nil {
 		return nil, errors.Join(err, i.Close())
 	}
 	return i, nil
@@ -102,8 +120,8 @@ func (i *Instance) open(m *Module, s *Spec) error {
 	return nil
 }
 
-// start instantiates the module and runs its start functions.
-func (i *Instance) start(ctx context.Context, m *Module, s *Spec) error {
+// link instantiates the module. No code of it runs, save for a start function that is not an export.
+func (i *Instance) link(ctx context.Context, m *Module, s *Spec) error {
 	if err := i.enter(ctx); err != nil {
 		return err
 	}
@@ -119,7 +137,17 @@ func (i *Instance) start(ctx context.Context, m *Module, s *Spec) error {
 		return err
 	}
 	m.engine.live.Store(i.mod, i)
-	for _, name := range s.Start {
+	i.findGlobals(m)
+	return nil
+}
+
+// start runs the module's start function and those of the spec.
+func (i *Instance) start(ctx context.Context, m *Module, s *Spec) error {
+	names := s.Start
+	if m.starts {
+		names = slices.Concat([]string{rewrite.StartExport}, names)
+	}
+	for _, name := range names {
 		fn := i.mod.ExportedFunction(name)
 		if fn == nil {
 			continue
@@ -148,7 +176,7 @@ func (i *Instance) Memory() api.Memory {
 	return i.mod.Memory()
 }
 
-// Broken reports that the instance trapped, exited or was interrupted: it must be closed and never used again.
+// Broken reports that the instance trapped, exited or was interrupted: it must be reset or closed before anything else.
 func (i *Instance) Broken() bool { return i.broken || i.closed }
 
 // Close releases the instance. It must not be called during a Call. Calling it again does nothing.
@@ -174,6 +202,9 @@ func (i *Instance) free() error {
 	}
 	if i.memory != nil {
 		errs = append(errs, i.memory.release())
+	}
+	if i.image != nil {
+		errs = append(errs, i.image.release())
 	}
 	return errors.Join(errs...)
 }

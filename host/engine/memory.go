@@ -48,6 +48,19 @@ type memory struct {
 	budget *budget
 	room   []byte // the reservation
 	size   int64  // bytes in use, all of them charged to the budget
+
+	high     int64  // the largest size since the last reset
+	shrinkTo []byte // what the next Reallocate returns
+	resets   int    // since the last time the memory was dropped as a whole
+	state    *scanState
+}
+
+// scanState returns the memory's scratch for scans.
+func (m *memory) scanState() *scanState {
+	if m.state == nil {
+		m.state = new(scanState)
+	}
+	return m.state
 }
 
 // newMemory reserves room for a memory of at least minPages and at most maxPages.
@@ -77,9 +90,16 @@ func newMemory(b *budget, minPages, maxPages uint32) (*memory, error) {
 // Allocate implements experimental.MemoryAllocator. An instance has one memory, so it is asked once.
 func (m *memory) Allocate(_, _ uint64) experimental.LinearMemory { return m }
 
-// Reallocate implements experimental.LinearMemory: it changes the size in place. It returns nil, which makes
+// Reallocate implements experimental.LinearMemory: it changes the size in place. Wazero takes whatever length it gets,
+// and so a reset makes a memory smaller by letting it grow. It returns nil, which makes
 // memory.grow return -1, when the instance's limit or the engine's budget is exceeded.
 func (m *memory) Reallocate(size uint64) []byte {
+	if b := m.shrinkTo; b != nil {
+		m.shrinkTo = nil
+		m.budget.give(m.size - int64(len(b)))
+		m.size = int64(len(b))
+		return b
+	}
 	if size > uint64(len(m.room)) {
 		m.budget.denied.Add(1)
 		return nil
@@ -89,6 +109,7 @@ func (m *memory) Reallocate(size uint64) []byte {
 			return nil
 		}
 		m.size = int64(size)
+		m.high = max(m.high, m.size)
 	}
 	return m.room[:size:size]
 }

@@ -81,7 +81,7 @@ func TestFreshMemoryIsZero(t *testing.T) {
 func TestGrowIsCheap(t *testing.T) {
 	m, _ := compileGuest(t, Options{})
 	best := time.Hour
-	for range 5 { // the machine may be busy: one fast round is enough
+	for range 20 { // the machine may be busy: one fast round is enough
 		i := instantiate(t, m, Spec{})
 		fn, stack := i.Function("grow"), make([]uint64, 1)
 		start := time.Now()
@@ -93,7 +93,7 @@ func TestGrowIsCheap(t *testing.T) {
 		}
 		best = min(best, time.Since(start))
 	}
-	if best > 20*time.Millisecond {
+	if best > time.Millisecond {
 		t.Errorf("growing 1024 times took %v", best)
 	}
 }
@@ -140,7 +140,7 @@ func TestBudgetIsSharedSafely(t *testing.T) {
 }
 
 func BenchmarkInstantiate(b *testing.B) {
-	m, _ := compileGuest(b, Options{MemoryLimit: 128 << 20, Interrupt: true})
+	m, _ := compileGuest(b, Options{MemoryLimit: 128 << 20, Interrupt: InterruptFuel})
 	for b.Loop() {
 		i, err := m.Instantiate(context.Background(), Spec{})
 		if err != nil {
@@ -153,8 +153,8 @@ func BenchmarkInstantiate(b *testing.B) {
 }
 
 func BenchmarkCall(b *testing.B) {
-	for _, interrupt := range []bool{false, true} {
-		b.Run(map[bool]string{false: "plain", true: "interrupt"}[interrupt], func(b *testing.B) {
+	for _, interrupt := range []Interrupt{InterruptOff, InterruptClose, InterruptFuel} {
+		b.Run(string(interrupt), func(b *testing.B) {
 			m, _ := compileGuest(b, Options{Interrupt: interrupt})
 			i := instantiate(b, m, Spec{})
 			ctx, cancel := context.WithCancel(context.Background())

@@ -8,18 +8,20 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+
+	"github.com/appserver-go/appserver/host/engine/rewrite"
 )
 
 // Kind says what an import or export is.
-type Kind string
+type Kind = rewrite.Kind
 
 // The kinds of imports and exports (core specification 2.5.10, 2.5.11).
 const (
-	KindFunc   Kind = "func"
-	KindTable  Kind = "table"
-	KindMemory Kind = "memory"
-	KindGlobal Kind = "global"
-	KindTag    Kind = "tag"
+	KindFunc   = rewrite.KindFunc
+	KindTable  = rewrite.KindTable
+	KindMemory = rewrite.KindMemory
+	KindGlobal = rewrite.KindGlobal
+	KindTag    = rewrite.KindTag
 )
 
 // Import is a function that a module needs from the host.
@@ -45,6 +47,9 @@ type Module struct {
 	exports     []Export
 	memory      *MemoryLimits
 	tables      []TableLimits
+	facts       rewrite.Facts
+	starts      bool   // the start function is an export, for us to call
+	lasting     string // why instances cannot be reset
 
 	link    sync.Once
 	linkErr error // what is missing in the host, found at the first instantiation

@@ -34,6 +34,7 @@ func checkExports(mod *engine.Module) error {
 			wrong = append(wrong, fmt.Sprintf("its function %s is %s and not %s", want.Name, engine.Signature(e.Params, e.Results), sig))
 		}
 	}
+	wrong = append(wrong, checkHooks(mod)...)
 	if len(wrong) == 0 {
 		return nil
 	}

@@ -38,6 +38,13 @@ type Options struct {
 	// Instances is the most instances that exist at a time; fewer than 1 means 1. A request that finds none free
 	// waits for one. An instance is taken for a whole request, the next handler's part included.
 	Instances int
+	// Isolation says what a request may find of those before it in its instance; "" means IsolationShared. Guests that
+	// cannot be reset get IsolationFresh in place of IsolationReset; Log says why.
+	Isolation Isolation
+	// Warmup are targets that the guest gets GET requests for before its image is made, so that what it does at its first
+	// requests only is in the image. Their responses are thrown away; it is an error for one to fail. It is for
+	// IsolationReset.
+	Warmup []string
 	// Next is what a guest passes requests on to; nil answers them with 404.
 	Next exchange.Handler
 	// BodyLimit is the most bytes of a body held in memory for a guest that enables buffer_request or
@@ -57,6 +64,10 @@ type Guest struct {
 	opts   Options
 	start  []string
 	pool   *engine.Pool[*instance]
+
+	isolation     Isolation
+	image         *engine.Image // of an instance after its start, with IsolationReset
+	startFeatures uint32        // that the instance had enabled then
 }
 
 // New loads a guest: it checks what the module exports, makes a first instance and runs its start function,
@@ -71,7 +82,7 @@ func New(ctx context.Context, eng *engine.Engine, mod *engine.Module, o Options)
 	}
 	g := &Guest{module: mod, opts: withDefaults(o), start: startFunctions(mod)}
 	g.pool = engine.NewPool(max(1, o.Instances), g.newInstance, (*instance).close)
-	if err := g.pool.Warm(ctx, 1); err != nil {
+	if err := g.isolate(ctx); err != nil {
 		g.pool.Close()
 		return nil, err
 	}
@@ -81,6 +92,9 @@ func New(ctx context.Context, eng *engine.Engine, mod *engine.Module, o Options)
 // Close releases the idle instances; those at work follow when they are done. The module stays the caller's.
 func (g *Guest) Close() error {
 	g.pool.Close()
+	if g.image != nil {
+		return g.image.Close()
+	}
 	return nil
 }
 
@@ -95,16 +109,6 @@ func (g *Guest) Serve(ctx context.Context, x *exchange.Exchange) error {
 	err = in.serve(ctx, x)
 	in.busy = false
 	return err
-}
-
-// release gives an instance back to the pool if it is sound. An instance that is still busy is here because the next
-// handler panicked, and its guest waits for a handle_response that will never come.
-func (g *Guest) release(in *instance) {
-	if in.busy || in.spoiled || in.engine.Broken() {
-		g.pool.Discard(in)
-		return
-	}
-	g.pool.Put(in)
 }
 
 func withDefaults(o Options) Options {

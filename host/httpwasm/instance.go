@@ -36,6 +36,7 @@ type instance struct {
 	memory   api.Memory
 	request  api.Function // handle_request
 	response api.Function // handle_response
+	reseedFn api.Function // nil when it is not to be called
 
 	ctx            callContext
 	stack          [2]uint64
@@ -65,7 +66,7 @@ func (g *Guest) newInstance(ctx context.Context) (*instance, error) {
 		in.lastWords = line
 		in.print(slog.LevelWarn, line)
 	})
-	inst, err := g.module.Instantiate(&in.ctx, engine.Spec{
+	inst, err := in.make(engine.Spec{
 		Args: g.opts.Args, Env: g.opts.Env, Dirs: g.opts.Dirs,
 		Stdout: in.stdout, Stderr: in.stderr, Start: g.start,
 	})
@@ -78,8 +79,22 @@ func (g *Guest) newInstance(ctx context.Context) (*instance, error) {
 	}
 	in.engine, in.memory = inst, inst.Memory()
 	in.request, in.response = inst.Function("handle_request"), inst.Function("handle_response")
+	if g.image != nil {
+		in.startFeatures = g.startFeatures
+	}
+	if g.opts.Isolation == IsolationReset {
+		in.reseedFn = inst.Function(reseedExport)
+	}
 	in.ctx.set(context.Background())
 	return in, nil
+}
+
+// make makes the engine's instance: from the image, once there is one.
+func (in *instance) make(s engine.Spec) (*engine.Instance, error) {
+	if img := in.guest.image; img != nil {
+		return img.Adopt(&in.ctx, s)
+	}
+	return in.guest.module.Instantiate(&in.ctx, s)
 }
 
 func (in *instance) close() { _ = in.engine.Close() }
@@ -98,6 +113,9 @@ func (in *instance) flushOutput() {
 func (in *instance) serve(ctx context.Context, x *exchange.Exchange) error {
 	in.begin(ctx, x)
 	defer in.end()
+	if err := in.reseed(); err != nil {
+		return err
+	}
 	if err := in.engine.Call(&in.ctx, in.request, in.stack[:]); err != nil {
 		return callFailure("handle_request", err)
 	}

@@ -17,7 +17,7 @@ import (
 )
 
 func TestLoadFailures(t *testing.T) {
-	l := newLab(t, engine.Options{Interrupt: true})
+	l := newLab(t, engine.Options{Interrupt: engine.InterruptFuel})
 	tests := []struct {
 		module   string
 		script   *script
@@ -105,7 +105,7 @@ func TestNestedBuffering(t *testing.T) {
 
 // TestTrapThenGoodRequests is the acceptance test of the pool: an instance that trapped is never used again.
 func TestTrapThenGoodRequests(t *testing.T) {
-	for _, interrupt := range []bool{false, true} {
+	for _, interrupt := range []engine.Interrupt{engine.InterruptOff, engine.InterruptClose, engine.InterruptFuel} {
 		l := newLab(t, engine.Options{Interrupt: interrupt, MemoryLimit: 4 << 20})
 		g := l.load(t, "hostile", Options{Instances: 2})
 		for _, bad := range []struct {
@@ -150,7 +150,7 @@ func TestExitIsAFailure(t *testing.T) {
 }
 
 func TestDeadline(t *testing.T) {
-	l := newLab(t, engine.Options{Interrupt: true})
+	l := newLab(t, engine.Options{Interrupt: engine.InterruptFuel})
 	for _, s := range []script{
 		{request: []op{call("spin")}},
 		{response: []op{call("spin")}, next: 1},
@@ -167,7 +167,7 @@ func TestDeadline(t *testing.T) {
 }
 
 func TestCancel(t *testing.T) {
-	l := newLab(t, engine.Options{Interrupt: true})
+	l := newLab(t, engine.Options{Interrupt: engine.InterruptFuel})
 	g := l.drive(t, script{request: []op{call("read_body", 0, memFree, 1), call("spin")}}, Options{})
 	ctx, cancel := context.WithCancel(t.Context())
 	x, _ := newExchange("POST", "/", "")
@@ -192,7 +192,7 @@ func TestContextEndsInNext(t *testing.T) {
 		reason exchange.Reason
 	}{{"canceled", true, 1, exchange.Canceled}, {"deadline", false, 0, exchange.TimedOut}} {
 		t.Run(tt.name, func(t *testing.T) {
-			l := newLab(t, engine.Options{Interrupt: true})
+			l := newLab(t, engine.Options{Interrupt: engine.InterruptFuel})
 			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 			if !tt.cancel {
 				ctx, cancel = context.WithTimeout(t.Context(), 20*time.Millisecond)
@@ -350,7 +350,7 @@ func TestLogDefaults(t *testing.T) {
 
 // TestHammer serves many requests at a time, good and bad, over few instances.
 func TestHammer(t *testing.T) {
-	l := newLab(t, engine.Options{Interrupt: true})
+	l := newLab(t, engine.Options{Interrupt: engine.InterruptFuel})
 	end := l.load(t, "hostile", Options{Instances: 3})
 	g := l.drive(t, script{start: []op{call("enable_features", 3)}, request: []op{call("enable_features", 7)}, next: 1}, Options{Instances: 4, Next: end})
 	var bad, good atomic.Int64

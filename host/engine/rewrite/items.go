@@ -1,4 +1,4 @@
-package engine
+package rewrite
 
 import "fmt"
 
@@ -15,72 +15,69 @@ const (
 	tableWithInit = 0x40
 )
 
-// recType passes over an entry of the type section.
-func (r *reader) recType() {
+// funcType reads an entry of the type section and returns the number of parameters.
+func (r *reader) funcType() (params uint32) {
 	switch form := r.byte(); form {
 	case formFunc:
-		r.vector(r.valueType)
-		r.vector(r.valueType)
+		r.vector(func() { r.valueType(); params++ })
+		r.vector(func() { r.valueType() })
 	case formStruct, formArray, formSub, formSubFinal, formRec:
-		r.fail(unsupported("garbage-collected types"))
+		r.fail(Unsupported("garbage-collected types"))
 	default:
 		r.fail(fmt.Errorf("a type begins with the unknown byte %#x", form))
 	}
+	return params
 }
 
-// valueType passes over a value type; a reference type names its heap type in a number of 33 bits.
-func (r *reader) valueType() {
-	if c := r.byte(); c == refNull || c == refNonNull {
+// valueType passes over a value type and returns its first byte; a reference type names its heap type in a number of
+// 33 bits after it.
+func (r *reader) valueType() byte {
+	c := r.byte()
+	if c == refNull || c == refNonNull {
 		r.skipSigned(5)
 	}
+	return c
 }
 
 // limits reads the limits of a table or memory.
-func (r *reader) limits() limits {
+func (r *reader) limits() Limits {
 	flags := r.byte()
 	switch {
 	case flags&0x04 != 0:
-		r.fail(unsupported("64-bit memory (memory64)"))
+		r.fail(Unsupported("64-bit memory (memory64)"))
 	case flags&0x08 != 0:
-		r.fail(unsupported("custom page sizes"))
+		r.fail(Unsupported("custom page sizes"))
 	case flags&0x02 != 0:
-		r.fail(unsupported("shared memory (threads)"))
+		r.fail(Unsupported("shared memory (threads)"))
 	case flags > 0x0f:
 		r.fail(fmt.Errorf("limits begin with the unknown byte %#x", flags))
 	}
-	l := limits{min: r.leb(32), hasMax: flags&0x01 != 0}
-	if l.hasMax {
-		l.max = r.leb(32)
+	l := Limits{Min: r.leb(32), HasMax: flags&0x01 != 0}
+	if l.HasMax {
+		l.Max = r.leb(32)
 	}
 	return l
 }
 
-// table reads a table, which may come with the expression that its elements start with.
-func (r *reader) table() tableDef {
-	var t tableDef
-	start := r.off
+// addTable reads a table, which may come with the expression that its elements start with.
+func (m *Module) addTable(r *reader) {
 	withInit := r.off < len(r.b) && r.b[r.off] == tableWithInit
 	if withInit {
 		r.skip(2)
 	}
 	r.valueType()
-	if r.err != nil {
-		return t
-	}
-	t.prefix = r.b[start:r.off]
+	t := tableDef{at: span{start: r.off}}
 	t.limits = r.limits()
-	start = r.off
+	t.at.end = r.off
 	if withInit {
-		r.constExpr()
+		m.constExpr(r)
 	}
-	if r.err == nil {
-		t.init = r.b[start:r.off]
-	}
-	return t
+	m.tables = append(m.tables, t)
+	m.Tables = append(m.Tables, t.limits)
 }
 
 // constExpr passes over a constant expression (core specification 3.3.13, with extended constants).
-func (r *reader) constExpr() {
+func (m *Module) constExpr(r *reader) {
 	for r.err == nil {
 		switch op := r.byte(); op {
 		case 0x0b: // end
@@ -93,8 +90,12 @@ func (r *reader) constExpr() {
 			r.skip(4)
 		case 0x44: // f64.const
 			r.skip(8)
-		case 0x23, 0xd2: // global.get, ref.func
-			r.u32()
+		case 0x23: // global.get
+			if n := r.u32(); n >= m.globals {
+				r.fail(fmt.Errorf("a constant expression has the unknown global %d", n))
+			}
+		case 0xd2: // ref.func
+			m.funcRef(r)
 		case 0x6a, 0x6b, 0x6c, 0x7c, 0x7d, 0x7e: // add, sub and mul of i32 and i64
 		case 0xfd:
 			if r.u32() != 12 { // v128.const
@@ -108,41 +109,27 @@ func (r *reader) constExpr() {
 }
 
 // imported reads an import.
-func (r *reader) imported() external {
-	e := external{module: r.name(), name: r.name()}
+func (r *reader) imported() External {
+	e := External{Module: r.name(), Name: r.name()}
 	switch kind := r.byte(); kind {
 	case 0:
-		e.kind = KindFunc
+		e.Kind = KindFunc
 		r.u32()
 	case 1:
-		e.kind = KindTable
+		e.Kind = KindTable
 		r.valueType()
 		r.limits()
 	case 2:
-		e.kind = KindMemory
+		e.Kind = KindMemory
 		r.limits()
 	case 3:
-		e.kind = KindGlobal
+		e.Kind = KindGlobal
 		r.valueType()
 		r.byte()
 	case 4:
-		r.fail(unsupported("exception handling"))
+		r.fail(Unsupported("exception handling"))
 	default:
-		r.fail(fmt.Errorf("the import %q %q is of the unknown kind %d", e.module, e.name, kind))
+		r.fail(fmt.Errorf("the import %q %q is of the unknown kind %d", e.Module, e.Name, kind))
 	}
-	return e
-}
-
-// exported reads an export.
-func (r *reader) exported() external {
-	e := external{name: r.name()}
-	kinds := [...]Kind{KindFunc, KindTable, KindMemory, KindGlobal, KindTag}
-	kind := r.byte()
-	if int(kind) >= len(kinds) {
-		r.fail(fmt.Errorf("the export %q is of the unknown kind %d", e.name, kind))
-		return e
-	}
-	e.kind = kinds[kind]
-	r.u32()
 	return e
 }

@@ -1,0 +1,177 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Image is the state of an instance at one moment, usually after its start: memory and globals. The memory is in a sealed
+// file that exists in memory only. Every instance that stands on the image maps it privately, so they share what they
+// do not change. It is safe for concurrent use.
+type Image struct {
+	module  *Module
+	fd      int
+	size    int64
+	bytes   []byte // the file, for reading
+	globals []uint64
+	refs    atomic.Int64
+	closed  atomic.Bool
+}
+
+// Size returns the length of the image's memory in bytes.
+func (img *Image) Size() int64 { return img.size }
+
+// Close releases the image as soon as the instances that stand on it are closed. Calling it again does nothing.
+func (img *Image) Close() error {
+	if img.closed.Swap(true) {
+		return nil
+	}
+	return img.release()
+}
+
+func (img *Image) release() error {
+	if img.refs.Add(-1) > 0 || img.bytes == nil {
+		return nil
+	}
+	err := errors.Join(unix.Munmap(img.bytes), unix.Close(img.fd))
+	img.bytes = nil
+	return err
+}
+
+// ErrLasting is why an instance cannot be captured: it has state that a reset would not undo.
+var ErrLasting = errors.New("the guest has state that cannot be reset")
+
+// Lasting returns why instances of the module cannot be captured, in words that follow "the guest cannot be reset:", or
+// "" if they can.
+func (m *Module) Lasting() string { return m.lasting }
+
+// Capture makes an image of the instance, which stands on it from then on. It must not be called during a Call. Errors
+// wrap ErrLasting when the guest is the reason.
+func (i *Instance) Capture(m *Module) (*Image, error) {
+	switch {
+	case m.lasting != "":
+		return nil, fmt.Errorf("%w: %s", ErrLasting, m.lasting)
+	case i.Broken() || i.depth > 0:
+		return nil, errBroken
+	case i.openFiles():
+		return nil, fmt.Errorf("%w: it keeps files open", ErrLasting)
+	}
+	img := &Image{module: m, fd: -1}
+	for _, g := range i.globals {
+		img.globals = append(img.globals, g.Get())
+	}
+	if i.memory.size > 0 {
+		if err := img.fill(i.memory.room[:i.memory.size]); err != nil {
+			return nil, err
+		}
+		if err := i.memory.adopt(img); err != nil {
+			return nil, errors.Join(err, img.release())
+		}
+	}
+	img.refs.Store(2) // the caller's and the instance's
+	i.image = img
+	return img, nil
+}
+
+// fill puts memory into a sealed file, without the pages that are zero.
+func (img *Image) fill(memory []byte) error {
+	fd, err := unix.MemfdCreate("guest-image", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		return fmt.Errorf("create a memory image: %w", err)
+	}
+	if err := writeSparse(fd, memory); err != nil {
+		return errors.Join(err, unix.Close(fd))
+	}
+	view, err := unix.Mmap(fd, 0, len(memory), unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		return errors.Join(fmt.Errorf("map a memory image: %w", err), unix.Close(fd))
+	}
+	img.fd, img.size, img.bytes = fd, int64(len(memory)), view
+	return nil
+}
+
+// writeSparse writes memory to the file and seals it.
+func writeSparse(fd int, memory []byte) error {
+	if err := unix.Ftruncate(fd, int64(len(memory))); err != nil {
+		return fmt.Errorf("size a memory image: %w", err)
+	}
+	var zero [osPage]byte
+	for at := 0; at < len(memory); at += osPage {
+		page := memory[at : at+osPage]
+		if bytes.Equal(page, zero[:]) {
+			continue
+		}
+		if n, err := unix.Pwrite(fd, page, int64(at)); err != nil || n != osPage {
+			return fmt.Errorf("write %d bytes of a memory image: %w", n, err)
+		}
+	}
+	const seals = unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE | unix.F_SEAL_SEAL
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals); err != nil {
+		return fmt.Errorf("seal a memory image: %w", err)
+	}
+	return nil
+}
+
+// Adopt makes an instance that is in the state of the image, in place of running its start functions. The spec should
+// be that of the instance the image was captured from. Errors are those of Instantiate.
+func (img *Image) Adopt(ctx context.Context, s Spec) (*Instance, error) {
+	i, err := img.module.make(ctx, &s)
+	if err != nil {
+		return nil, err
+	}
+	if err := i.adopt(img); err != nil {
+		return nil, errors.Join(&Trap{Kind: KindMemoryLimit, Err: err}, i.Close())
+	}
+	return i, nil
+}
+
+func (i *Instance) adopt(img *Image) error {
+	if more := img.size - i.memory.size; more > 0 {
+		if _, ok := i.mod.Memory().Grow(uint32(more / pageSize)); !ok {
+			return fmt.Errorf("no room for a memory image of %d bytes", img.size)
+		}
+	}
+	if img.size > 0 {
+		if err := i.memory.adopt(img); err != nil {
+			return err
+		}
+	}
+	img.refs.Add(1)
+	i.image = img
+	i.restoreGlobals()
+	return nil
+}
+
+// openFiles reports whether the guest has files open.
+func (i *Instance) openFiles() bool {
+	return slices.ContainsFunc(i.dirs, func(d *rootFS) bool { return len(d.open) > 0 })
+}
+
+func (i *Instance) restoreGlobals() {
+	for n, g := range i.globals {
+		g.Set(i.image.globals[n])
+	}
+	if i.fuel != nil {
+		i.refuel()
+	}
+}
+
+// adopt maps the image over the beginning of the memory, which is at least as large.
+func (m *memory) adopt(img *Image) error {
+	at := unsafe.Pointer(unsafe.SliceData(m.room))
+	_, err := unix.MmapPtr(img.fd, 0, at, uintptr(img.size), unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_PRIVATE|unix.MAP_FIXED|unix.MAP_NORESERVE)
+	if err != nil {
+		return fmt.Errorf("map a memory image: %w", err)
+	}
+	_ = unix.Madvise(m.room[:img.size], unix.MADV_NOHUGEPAGE) // see newMemory
+	m.high = m.size
+	return nil
+}

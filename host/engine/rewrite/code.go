@@ -1,0 +1,176 @@
+package rewrite
+
+import "fmt"
+
+// funcInfo is what has to be known of a function's code to write it again.
+type funcInfo struct {
+	at     span   // locals and instructions
+	code   int    // where the instructions begin
+	locals uint32 // the number of locals, parameters included
+	loops  bool
+	calls  bool // calls functions, and so may call itself
+	bulk   bool // has instructions that take time in proportion to an operand
+	refs   bool // names functions
+	entry  bool // has to pay on entry
+}
+
+// Facts are what the code does that a reset of memory and globals does not undo, and what takes part in one.
+type Facts struct {
+	// TableWrites says that a table can change after instantiation.
+	TableWrites bool
+	// DataDrops says that a data segment can be dropped that memory.init could use.
+	DataDrops bool
+	// Globals are the mutable globals, by index.
+	Globals []uint32
+	// OpaqueGlobals says that one of them is a vector or a reference, which the host cannot set.
+	OpaqueGlobals bool
+	// Loops is the number of loops.
+	Loops int
+
+	drops, inits bool
+}
+
+// maxGlobals is how many globals are set back after a request. Compilers make fewer than ten.
+const maxGlobals = 1000
+
+// Lasting returns why instances cannot be reset, in a few words, or "" if they can.
+func (f *Facts) Lasting() string {
+	switch {
+	case f.TableWrites:
+		return "its tables can change"
+	case f.DataDrops:
+		return "it drops data segments"
+	case f.OpaqueGlobals:
+		return "it has mutable globals that are vectors or references"
+	case len(f.Globals) > maxGlobals:
+		return fmt.Sprintf("it has more than %d mutable globals", maxGlobals)
+	}
+	return ""
+}
+
+// code reads the code section.
+func (m *Module) code(r *reader) {
+	r.vector(func() {
+		size := r.u32()
+		body := r.sub(size)
+		if r.err != nil {
+			return
+		}
+		f := funcInfo{at: span{body.off, len(body.b)}}
+		m.function(body, &f)
+		if body.err != nil {
+			r.fail(fmt.Errorf("function %d: %w", int(m.imported)+len(m.funcs), body.err))
+			return
+		}
+		m.funcs = append(m.funcs, f)
+	})
+	m.Facts.DataDrops = m.Facts.drops && m.Facts.inits
+}
+
+// function reads the code of a function.
+func (m *Module) function(r *reader, f *funcInfo) {
+	if len(m.funcs) >= len(m.types) {
+		r.fail(fmt.Errorf("it has no type"))
+		return
+	}
+	t := m.types[len(m.funcs)]
+	if uint64(t) >= uint64(len(m.params)) {
+		r.fail(fmt.Errorf("its type %d does not exist", t))
+		return
+	}
+	locals := uint64(m.params[t])
+	r.vector(func() {
+		locals += uint64(r.u32())
+		r.valueType()
+	})
+	if locals >= 1<<32-1 {
+		r.fail(fmt.Errorf("it has %d locals", locals))
+		return
+	}
+	f.locals = uint32(locals)
+	f.code = r.off
+	depth := 1
+	straight, looped := true, false // so far: no way but onward; a loop at the end of such a way
+	for r.err == nil && r.off < len(r.b) {
+		if depth == 0 {
+			r.fail(fmt.Errorf("code follows its end"))
+			return
+		}
+		in := r.next()
+		switch in.op {
+		case opBlock, opIf:
+			depth++
+		case opLoop:
+			depth++
+			m.Facts.Loops++
+			f.loops = true
+			looped = looped || straight
+		case opEnd:
+			depth--
+		}
+		straight = straight && (in.op == opBlock || onward(in.op))
+		m.note(r, &in, f)
+	}
+	if r.err == nil && depth != 0 {
+		r.fail(fmt.Errorf("it has no end"))
+	}
+	f.entry = f.calls && !looped
+}
+
+// onward reports whether nothing but the next instruction, or a trap, can follow.
+func onward(op byte) bool {
+	return op >= 0x1a && op <= 0xc4 && op != 0x40
+}
+
+// note takes down what an instruction means for rewriting and checks the index it has.
+func (m *Module) note(r *reader, in *instruction, f *funcInfo) {
+	known := true
+	switch in.op {
+	case opCall, opReturnCall:
+		f.calls, f.refs = true, true
+		known = uint64(in.index) < uint64(m.imported)+uint64(len(m.types))
+	case opRefFunc:
+		f.refs = true
+		known = uint64(in.index) < uint64(m.imported)+uint64(len(m.types))
+	case opCallIndirect, opReturnCallIndirect, opCallRef, opReturnCallRef:
+		f.calls = true
+		known = uint64(in.index) < uint64(len(m.params))
+	case opBlock, opLoop, opIf:
+		known = in.index == noType || uint64(in.index) < uint64(len(m.params))
+	case opLocalGet, opLocalSet, opLocalTee:
+		known = in.index < f.locals
+	case opGlobalGet, opGlobalSet:
+		known = uint64(in.index) < uint64(m.globals)
+	case opTableSet:
+		m.Facts.TableWrites = true
+	case opBulk:
+		m.noteBulk(in, f)
+	}
+	if !known && r.err == nil {
+		r.fail(fmt.Errorf("the instruction %#x at byte %d has the unknown index %d", in.op, in.start, in.index))
+	}
+}
+
+func (m *Module) noteBulk(in *instruction, f *funcInfo) {
+	switch in.sub {
+	case bulkTableInit, bulkTableCopy, bulkTableGrow, bulkTableFill:
+		m.Facts.TableWrites = true
+	case bulkDataDrop:
+		m.Facts.drops = true
+	case bulkMemoryInit:
+		m.Facts.inits = true
+	}
+	f.bulk = f.bulk || costly(in)
+}
+
+// costly reports whether an instruction takes time in proportion to its last operand.
+func costly(in *instruction) bool {
+	if in.op != opBulk {
+		return false
+	}
+	switch in.sub {
+	case bulkMemoryInit, bulkMemoryCopy, bulkMemoryFill, bulkTableInit, bulkTableCopy, bulkTableGrow, bulkTableFill:
+		return true
+	}
+	return false
+}

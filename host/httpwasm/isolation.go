@@ -1,0 +1,152 @@
+package httpwasm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/appserver-go/appserver/exchange"
+	"github.com/appserver-go/appserver/host/engine"
+	"github.com/appserver-go/appserver/internal/fault"
+)
+
+// Isolation says what a request may find of those before it in the instance that serves it.
+type Isolation string
+
+const (
+	// IsolationReset serves every request from an instance that is as it was after its start, to the byte: what a
+	// request wrote is undone after it. It costs about a microsecond and as much as copying what was written.
+	IsolationReset Isolation = "reset"
+	// IsolationShared reuses instances as the requests leave them. Those that failed are thrown away.
+	IsolationShared Isolation = "shared"
+	// IsolationFresh starts an instance for each request.
+	IsolationFresh Isolation = "fresh"
+)
+
+// reseedExport is a function ()->() that a guest may export. It is called before each request that is served from an
+// image, for the guest to renew what must not be the same in all of them: seeds of random numbers, above all, and times
+// it has looked at.
+const reseedExport = "appserver_reseed"
+
+// warmupExport is a function ()->() that a guest may export. It is called once, before the image is made, for the guest
+// to do what it would else do again at each request because the image does not have it.
+const warmupExport = "appserver_warmup"
+
+// isolate makes the first instance, whose start shows whether the guest runs at all, and the image of it.
+func (g *Guest) isolate(ctx context.Context) error {
+	g.isolation = g.opts.Isolation
+	in, err := g.pool.Get(ctx)
+	if err != nil {
+		return err
+	}
+	if g.isolation != IsolationReset {
+		g.release(in)
+		return nil
+	}
+	if err := g.warmUp(ctx, in); err != nil {
+		g.pool.Discard(in)
+		return err
+	}
+	g.image, err = in.engine.Capture(g.module)
+	switch {
+	case errors.Is(err, engine.ErrLasting):
+		g.isolation = IsolationFresh
+		g.opts.Log.Warn("every request gets a fresh instance, which is slow", "reason", err,
+			"hint", "set guest.isolation to shared if requests may see what earlier ones left in the guest's memory")
+	case err != nil:
+		g.pool.Discard(in)
+		return fmt.Errorf("capture the guest's start: %w", err)
+	}
+	g.startFeatures = in.startFeatures
+	g.release(in)
+	return nil
+}
+
+// warmUp calls the guest's hook and serves requests that nobody made.
+func (g *Guest) warmUp(ctx context.Context, in *instance) error {
+	if fn := in.engine.Function(warmupExport); fn != nil {
+		in.ctx.set(ctx)
+		err := in.engine.Call(&in.ctx, fn, nil)
+		in.flushOutput()
+		if err != nil {
+			return startFault(warmupExport, in.lastWords, err)
+		}
+	}
+	for _, target := range g.opts.Warmup {
+		x := &exchange.Exchange{Request: exchange.Request{
+			Method: "GET", Target: target, Proto: "HTTP/1.1", Scheme: "http", Host: "localhost", Body: strings.NewReader(""),
+			RemoteAddr: "127.0.0.1:0", ID: "warmup",
+		}}
+		x.Response.Reset(nowhere{}, "GET")
+		err := in.serve(ctx, x)
+		if err == nil {
+			err = x.Response.Finish()
+		}
+		if err != nil {
+			return fault.WithCode(fault.LoadFailed, "check guest.warmup (--guest-warmup); what the guest printed is in the log",
+				"the guest failed at the warm-up request for %q: %w", target, err)
+		}
+	}
+	return nil
+}
+
+// nowhere is the front end of warm-up requests.
+type nowhere struct{}
+
+func (nowhere) WriteHead(int, exchange.Fields, int64) error { return nil }
+func (nowhere) Write(p []byte) (int, error)                 { return len(p), nil }
+func (nowhere) Flush() error                                { return nil }
+func (nowhere) Close(exchange.Fields) error                 { return nil }
+func (nowhere) Abort()                                      {}
+
+// release gives an instance back to the pool if it is sound, or can be made so. An instance that is still busy is here
+// because the next handler panicked, and its guest waits for a handle_response that will never come.
+func (g *Guest) release(in *instance) {
+	keep := !in.busy
+	switch g.isolation {
+	case IsolationReset:
+		keep = keep && in.reset()
+	case IsolationFresh:
+		keep = false
+	default:
+		keep = keep && !in.spoiled && !in.engine.Broken()
+	}
+	if keep {
+		g.pool.Put(in)
+	} else {
+		g.pool.Discard(in)
+	}
+}
+
+// reset undoes what a request did to the instance. It reports false when that cannot be done, which guests bring about
+// by leaving files open or by running out of stack.
+func (in *instance) reset() bool {
+	if err := in.engine.Reset(); err != nil {
+		in.guest.opts.Log.Debug("guest instance not reset", "error", err)
+		return false
+	}
+	in.spoiled = false
+	return true
+}
+
+// reseed calls the guest's hook, if it has one, as a part of the request.
+func (in *instance) reseed() error {
+	if in.reseedFn == nil {
+		return nil
+	}
+	if err := in.engine.Call(&in.ctx, in.reseedFn, nil); err != nil {
+		return callFailure(reseedExport, err)
+	}
+	return nil
+}
+
+// checkHooks reports hooks of the wrong type.
+func checkHooks(mod *engine.Module) (wrong []string) {
+	for _, name := range []string{reseedExport, warmupExport} {
+		if e, ok := mod.Export(name); ok && (e.Kind != engine.KindFunc || len(e.Params)+len(e.Results) > 0) {
+			wrong = append(wrong, fmt.Sprintf("its %s %s is %s and not ()->()", e.Kind, name, engine.Signature(e.Params, e.Results)))
+		}
+	}
+	return wrong
+}
