@@ -25,6 +25,12 @@ func handleRequest() uint64 {
 //go:wasmexport handle_response
 func handleResponse(reqCtx, isError uint32) { guest.handleResponse(reqCtx, isError != 0) }
 
+//go:wasmexport appserver_warmup
+func serverWarmUp() { warm() }
+
+//go:wasmexport appserver_reseed
+func serverReseed() { reseed() }
+
 // serve is reached when this guest was built without -buildmode=c-shared, so that the host called main.
 func serve() {
 	fmt.Fprintln(os.Stderr, "kit: built neither as an http-wasm guest nor as a CGI guest:",
