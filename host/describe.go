@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/appserver-go/appserver/host/engine"
+	"github.com/appserver-go/appserver/host/httpwasm"
 )
 
 // Fact is one line of what is known of a guest.
@@ -40,8 +41,8 @@ func (g *Guest) Describe() []Fact {
 		}
 		facts[4].Value = strings.Join(parts, ", ")
 	}
-	if g.protocol == ProtocolHTTPWasm {
-		facts = append(facts, Fact{"instances", strconv.Itoa(g.instances) + " at most"})
+	if h, ok := g.handler.(*httpwasm.Guest); ok {
+		facts = append(facts, Fact{"instances", strconv.Itoa(g.instances) + " at most"}, Fact{"isolation", string(h.Isolation())})
 	} else {
 		facts = append(facts, Fact{"instances", "a fresh one for each request"})
 	}

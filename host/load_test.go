@@ -216,7 +216,7 @@ func TestDescribe(t *testing.T) {
 	for key, want := range map[string]string{
 		"protocol": "http-wasm", "memory": "1.1 MiB to start, 16 MiB at most", "tables": "1 to 1000 elements",
 		"imports": `6 functions of "http_handler", 3 functions of "wasi_snapshot_preview1"`,
-		"exports": `"memory", "handle_request", "handle_response"`, "instances": "2 at most",
+		"exports": `"memory", "handle_request", "handle_response"`, "instances": "2 at most", "isolation": "shared",
 	} {
 		if got[key] != want {
 			t.Errorf("%s is %q, want %q", key, got[key], want)

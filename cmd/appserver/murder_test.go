@@ -40,6 +40,9 @@ func TestSpinEndsIn504(t *testing.T) {
 					for range 10 {
 						s.mustGet("/", 200)
 					}
+					s.awaitRecord("where the guest was", func(r record) bool {
+						return r.msg() == "request failed" && r.text("path") == "/spin" && strings.Contains(r.text("stack"), "handle_request")
+					})
 					if !sameInts(before, s.workers()) {
 						t.Errorf("workers changed from %v to %v", before, s.workers())
 					}

@@ -184,7 +184,16 @@ const underway = 200 * time.Millisecond
 
 func TestInterrupt(t *testing.T) {
 	t.Parallel()
-	m, _ := compileGuest(t, Options{Interrupt: InterruptFuel})
+	for _, way := range []Interrupt{InterruptFuel, InterruptClose} {
+		t.Run(string(way), func(t *testing.T) {
+			t.Parallel()
+			testInterrupt(t, way)
+		})
+	}
+}
+
+func testInterrupt(t *testing.T, way Interrupt) {
+	m, _ := compileGuest(t, Options{Interrupt: way})
 	for _, test := range []struct {
 		fn    string
 		args  []uint64
@@ -221,7 +230,7 @@ func TestInterrupt(t *testing.T) {
 func TestCancel(t *testing.T) {
 	why := errors.New("the client went away")
 	for _, fn := range []string{"spin", "sleep"} {
-		m, _ := compileGuest(t, Options{Interrupt: InterruptFuel})
+		m, _ := compileGuest(t, Options{Interrupt: map[string]Interrupt{"spin": InterruptFuel, "sleep": InterruptClose}[fn]})
 		i := instantiate(t, m, Spec{})
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(10*time.Millisecond, func() { cancel(why) })
@@ -268,7 +277,13 @@ func TestCallWithFinishedContext(t *testing.T) {
 // TestFinishedAsContextEnds calls guests whose context ends at about the time they return. Whatever the outcome, an
 // instance that does not say it is broken must serve another call.
 func TestFinishedAsContextEnds(t *testing.T) {
-	m, _ := compileGuest(t, Options{Interrupt: InterruptFuel})
+	for _, way := range []Interrupt{InterruptFuel, InterruptClose} {
+		testFinishedAsContextEnds(t, way)
+	}
+}
+
+func testFinishedAsContextEnds(t *testing.T, way Interrupt) {
+	m, _ := compileGuest(t, Options{Interrupt: way})
 	for range 200 {
 		i, err := m.Instantiate(t.Context(), Spec{})
 		if err != nil {

@@ -31,6 +31,14 @@ func (e *Engine) yield(ctx context.Context, mod api.Module, _ []uint64) {
 	i.yield()
 }
 
+// shift returns by how much the indices of the guest's functions are higher than in the module it was compiled from.
+func (i *Instance) shift() int {
+	if i.engine.opts.Interrupt == InterruptFuel {
+		return 1
+	}
+	return 0
+}
+
 func (i *Instance) refuel() { i.fuel.Set(uint64(i.engine.opts.Fuel)) }
 
 // findGlobals looks up the globals that the module was given for us.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/tetratelabs/wazero/sys"
@@ -108,9 +110,28 @@ func stackOf(err error) string {
 	return strings.ReplaceAll(strings.TrimSpace(stack), "\n\t", "\n")
 }
 
-// newTrap sorts the error of a call. ctx is the call's context.
-func newTrap(ctx context.Context, err error) *Trap {
-	t := &Trap{Kind: KindHost, Err: oneLine(err), Stack: stackOf(err)}
+// unnamed matches the function of a frame that has no name, which is its index.
+var unnamed = regexp.MustCompile(`(?m)^([^(\n]*\.\$)(\d+)\(`)
+
+// renumber lowers the indices that stand for functions without a name.
+func renumber(stack string, shift int) string {
+	if shift == 0 {
+		return stack
+	}
+	return unnamed.ReplaceAllStringFunc(stack, func(s string) string {
+		part := unnamed.FindStringSubmatch(s)
+		n, err := strconv.Atoi(part[2])
+		if err != nil {
+			return s
+		}
+		return part[1] + strconv.Itoa(n-shift) + "("
+	})
+}
+
+// newTrap sorts the error of a call. ctx is the call's context; shift is by how much the indices of functions are too
+// high.
+func newTrap(ctx context.Context, err error, shift int) *Trap {
+	t := &Trap{Kind: KindHost, Err: oneLine(err), Stack: renumber(stackOf(err), shift)}
 	var (
 		exited *exit
 		closed *sys.ExitError

@@ -35,7 +35,9 @@ const warmupExport = "appserver_warmup"
 
 // isolate makes the first instance, whose start shows whether the guest runs at all, and the image of it.
 func (g *Guest) isolate(ctx context.Context) error {
-	g.isolation = g.opts.Isolation
+	if g.isolation = g.opts.Isolation; g.isolation == "" {
+		g.isolation = IsolationShared
+	}
 	in, err := g.pool.Get(ctx)
 	if err != nil {
 		return err
@@ -99,6 +101,9 @@ func (nowhere) Write(p []byte) (int, error)                 { return len(p), nil
 func (nowhere) Flush() error                                { return nil }
 func (nowhere) Close(exchange.Fields) error                 { return nil }
 func (nowhere) Abort()                                      {}
+
+// Isolation returns what requests get: what the options asked for, or IsolationFresh where that cannot be had.
+func (g *Guest) Isolation() Isolation { return g.isolation }
 
 // release gives an instance back to the pool if it is sound, or can be made so. An instance that is still busy is here
 // because the next handler panicked, and its guest waits for a handle_response that will never come.

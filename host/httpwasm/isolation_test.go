@@ -117,7 +117,6 @@ func TestGoGuestReset(t *testing.T) {
 		opts   Options
 	}{
 		{"as it is", engine.Options{}, Options{}},
-		{"with fuel", engine.Options{Interrupt: engine.InterruptFuel}, Options{}},
 		{"reset", engine.Options{Interrupt: engine.InterruptFuel, Reset: true, VerifyReset: true}, Options{Isolation: IsolationReset}},
 		{"warm", engine.Options{Interrupt: engine.InterruptFuel, Reset: true, VerifyReset: true}, Options{Isolation: IsolationReset, Warmup: []string{"/", "/json"}}},
 	} {

@@ -150,7 +150,12 @@ func TestExitIsAFailure(t *testing.T) {
 }
 
 func TestDeadline(t *testing.T) {
-	l := newLab(t, engine.Options{Interrupt: engine.InterruptFuel})
+	for _, way := range []engine.Interrupt{engine.InterruptFuel, engine.InterruptClose} {
+		testDeadline(t, newLab(t, engine.Options{Interrupt: way}))
+	}
+}
+
+func testDeadline(t *testing.T, l *lab) {
 	for _, s := range []script{
 		{request: []op{call("spin")}},
 		{response: []op{call("spin")}, next: 1},
