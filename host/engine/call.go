@@ -78,7 +78,7 @@ func (i *Instance) guard(ctx context.Context, f func() error) (err error) {
 // trapped notes that a call failed. After a stack overflow the instance is lost: wazero keeps the stack, up to 80 MB of
 // it, with the function that was called.
 func (i *Instance) trapped(ctx context.Context, err error) *Trap {
-	t := newTrap(ctx, err, i.shift())
+	t := newTrap(ctx, err, i.shift)
 	i.broken = true
 	i.lost = i.lost || t.Kind == KindStackOverflow || errors.As(err, new(*sys.ExitError))
 	return t

@@ -48,6 +48,7 @@ func (e *Engine) Compile(ctx context.Context, wasm []byte) (*Module, error) {
 	m := &Module{
 		engine: e, compiled: compiled, size: len(wasm), compileTime: time.Since(start),
 		facts: d.Facts, starts: o.Reset && d.Start(), lasting: lasting,
+		shift: d.Shift(o),
 	}
 	m.describe(d)
 	return m, nil

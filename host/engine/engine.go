@@ -152,8 +152,8 @@ func (e *Engine) newRuntime(ctx context.Context) error {
 	if err := e.instantiateWASI(ctx); err != nil {
 		return fmt.Errorf("define the WASI functions: %w", err)
 	}
-	if err := e.instantiateYield(ctx); err != nil {
-		return fmt.Errorf("define the function that guests yield to: %w", err)
+	if err := e.instantiateOwn(ctx); err != nil {
+		return fmt.Errorf("define the functions of rewritten guests: %w", err)
 	}
 	return nil
 }

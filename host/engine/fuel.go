@@ -8,15 +8,22 @@ import (
 	"github.com/appserver-go/appserver/host/engine/rewrite"
 )
 
-// instantiateYield defines the function that guests call each time their fuel is used up.
-func (e *Engine) instantiateYield(ctx context.Context) error {
-	if e.opts.Interrupt != InterruptFuel {
-		return nil
-	}
+// instantiateOwn defines the functions that rewritten guests call.
+func (e *Engine) instantiateOwn(ctx context.Context) error {
 	b := e.runtime.NewHostModuleBuilder(rewrite.HostModule)
 	b.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(e.yield), nil, nil).Export(rewrite.YieldImport)
+	b.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(e.descriptor), []api.ValueType{api.ValueTypeI32}, nil).
+		Export(rewrite.DescriptorImport)
 	_, err := b.Instantiate(ctx)
 	return err
+}
+
+// descriptor is told which descriptor the guest is about to close. A reset could not open its standard streams and
+// directories again.
+func (e *Engine) descriptor(ctx context.Context, mod api.Module, stack []uint64) {
+	if i := e.instanceOf(ctx, mod); uint64(uint32(stack[0])) < uint64(3+len(i.dirs)) || uint32(stack[0]) == ^uint32(0) {
+		i.lost = true
+	}
 }
 
 // yield gives the guest fuel, and other goroutines a chance to run, or ends the call if its context is done. It panics
@@ -29,14 +36,6 @@ func (e *Engine) yield(ctx context.Context, mod api.Module, _ []uint64) {
 	}
 	i.refuel()
 	i.yield()
-}
-
-// shift returns by how much the indices of the guest's functions are higher than in the module it was compiled from.
-func (i *Instance) shift() int {
-	if i.engine.opts.Interrupt == InterruptFuel {
-		return 1
-	}
-	return 0
 }
 
 func (i *Instance) refuel() { i.fuel.Set(uint64(i.engine.opts.Fuel)) }

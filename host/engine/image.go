@@ -62,6 +62,8 @@ func (i *Instance) Capture(m *Module) (*Image, error) {
 		return nil, errBroken
 	case i.openFiles():
 		return nil, fmt.Errorf("%w: it keeps files open", ErrLasting)
+	case i.lost:
+		return nil, fmt.Errorf("%w: it closed a standard stream or a directory", ErrLasting)
 	}
 	img := &Image{module: m, fd: -1}
 	for _, g := range i.globals {
@@ -151,7 +153,7 @@ func (i *Instance) adopt(img *Image) error {
 
 // openFiles reports whether the guest has files open.
 func (i *Instance) openFiles() bool {
-	return slices.ContainsFunc(i.dirs, func(d *rootFS) bool { return len(d.open) > 0 })
+	return slices.ContainsFunc(i.dirs, (*rootFS).inUse)
 }
 
 func (i *Instance) restoreGlobals() {

@@ -50,6 +50,7 @@ type Instance struct {
 	broken bool            // it must not be called until it is reset
 	lost   bool            // it cannot be reset
 	closed bool
+	shift  int // of the module
 
 	fuel    api.MutableGlobal // nil without fuel
 	globals []api.MutableGlobal
@@ -78,7 +79,7 @@ func (m *Module) make(ctx context.Context, s *Spec) (*Instance, error) {
 	if err := s.check(); err != nil {
 		return nil, err
 	}
-	i := &Instance{engine: m.engine, ctx: ctx, env: s.Env, onSleep: s.OnSleep}
+	i := &Instance{engine: m.engine, ctx: ctx, env: s.Env, onSleep: s.OnSleep, shift: m.shift}
 	if err := i.open(m, s); err != nil {
 		return nil, errors.Join(err, i.free())
 	}

@@ -49,6 +49,7 @@ type Module struct {
 	tables      []TableLimits
 	facts       rewrite.Facts
 	starts      bool   // the start function is an export, for us to call
+	shift       int    // by how much the indices of its functions are too high
 	lasting     string // why instances cannot be reset
 
 	link    sync.Once

@@ -12,14 +12,15 @@ import (
 // Reasons for which an instance cannot be reset.
 var (
 	errNoImage   = errors.New("the instance was not captured and stands on no image")
-	errLost      = errors.New("the instance was closed or ran out of stack")
+	errLost      = errors.New("the instance was closed, ran out of stack or closed a standard stream")
 	errOpenFiles = errors.New("the guest left files open")
 	errShrink    = errors.New("the guest's memory grew to the 4 GiB that cannot be shrunk")
 )
 
 // Reset puts the instance back into the state of its image: memory, its size, and globals are the same to the byte,
 // whatever the guest did and however its last call ended. It must not be called during a Call. After an error the
-// instance must be closed; guests can cause that by leaving files open or running out of stack.
+// instance must be closed; guests can cause that by leaving files open, closing what they did
+// not open, or running out of stack.
 func (i *Instance) Reset() error {
 	switch {
 	case i.image == nil:

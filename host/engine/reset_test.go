@@ -312,6 +312,37 @@ func TestResetRefuses(t *testing.T) {
 	}
 }
 
+// TestClosedStreams loses the instances whose guests closed what was not theirs to open again, and no others.
+func TestClosedStreams(t *testing.T) {
+	m, _ := compileReset(t, scanIoctl)
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "file"), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := Spec{Dirs: []Dir{{Host: dir, Guest: "/"}}}
+	for _, test := range []struct {
+		fn   string
+		args []uint64
+		lost bool
+	}{
+		{"close", []uint64{1}, true}, {"close", []uint64{3}, true}, {"close", []uint64{4}, false}, {"renumber", []uint64{4, 1}, true},
+	} {
+		i, _ := capture(t, m, s)
+		call(t, i, "open")                                                               // descriptor 4
+		if got := call(t, i, test.fn, test.args...); got != 0 && test.fn != "renumber" { // no descriptor can take the place of another kind
+			t.Errorf("%s %v returned %d", test.fn, test.args, got)
+		}
+		if err := i.Reset(); (err != nil) != test.lost {
+			t.Errorf("after %s %v: %v", test.fn, test.args, err)
+		}
+	}
+	i := instantiate(t, m, s)
+	call(t, i, "close", 0)
+	if _, err := i.Capture(m); !errors.Is(err, ErrLasting) {
+		t.Errorf("an image without a standard stream: %v", err)
+	}
+}
+
 // TestVerifyFindsDifferences proves that the check after a reset can fail.
 func TestVerifyFindsDifferences(t *testing.T) {
 	m, _ := compileReset(t, scanCompare)

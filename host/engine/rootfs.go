@@ -35,6 +35,7 @@ type rootFS struct {
 	guest    string
 	writable bool
 	open     map[*rootFile]struct{}
+	own      *rootFile // the directory itself, which wazero opens before anything in it and keeps open
 }
 
 // maxOpenFiles is how many files and directories an instance may have open in a mounted directory. Without a bound a
@@ -49,6 +50,15 @@ func openRoot(d Dir) (*rootFS, error) {
 		return nil, fault.WithCode(fault.LoadFailed, hint, "open the guest's directory: %w", err)
 	}
 	return &rootFS{root: root, guest: path.Clean("/" + d.Guest), writable: d.Writable, open: map[*rootFile]struct{}{}}, nil
+}
+
+// inUse reports whether the guest has files open.
+func (r *rootFS) inUse() bool {
+	n := len(r.open)
+	if _, open := r.open[r.own]; open {
+		n--
+	}
+	return n > 0
 }
 
 // close closes the directory and every file that the guest left open.
@@ -159,6 +169,9 @@ func (r *rootFS) adopt(f *os.File, p string, flag experimentalsys.Oflag) (experi
 	st := sys.NewStat_t(info)
 	file := &rootFile{fs: r, f: f, path: p, dev: st.Dev, ino: st.Ino, dir: info.IsDir(), appending: flag&experimentalsys.O_APPEND != 0}
 	r.open[file] = struct{}{}
+	if r.own == nil && file.dir && name(p) == "." {
+		r.own = file
+	}
 	return file, 0
 }
 

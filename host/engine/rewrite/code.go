@@ -11,6 +11,7 @@ type funcInfo struct {
 	calls  bool // calls functions, and so may call itself
 	bulk   bool // has instructions that take time in proportion to an operand
 	refs   bool // names functions
+	closes bool // calls functions that are watched
 	entry  bool // has to pay on entry
 }
 
@@ -24,6 +25,8 @@ type Facts struct {
 	Globals []uint32
 	// OpaqueGlobals says that one of them is a vector or a reference, which the host cannot set.
 	OpaqueGlobals bool
+	// PassesClose says that fd_close or fd_renumber can be called in other ways than by its name.
+	PassesClose bool
 	// Loops is the number of loops.
 	Loops int
 
@@ -40,6 +43,8 @@ func (f *Facts) Lasting() string {
 		return "its tables can change"
 	case f.DataDrops:
 		return "it drops data segments"
+	case f.PassesClose:
+		return "it calls fd_close or fd_renumber by reference"
 	case f.OpaqueGlobals:
 		return "it has mutable globals that are vectors or references"
 	case len(f.Globals) > maxGlobals:
@@ -128,9 +133,12 @@ func (m *Module) note(r *reader, in *instruction, f *funcInfo) {
 	switch in.op {
 	case opCall, opReturnCall:
 		f.calls, f.refs = true, true
+		f.closes = f.closes || m.watched[in.index] != 0
+		m.Facts.PassesClose = m.Facts.PassesClose || in.op == opReturnCall && m.watched[in.index] != 0
 		known = uint64(in.index) < uint64(m.imported)+uint64(len(m.types))
 	case opRefFunc:
 		f.refs = true
+		m.Facts.PassesClose = m.Facts.PassesClose || m.watched[in.index] != 0
 		known = uint64(in.index) < uint64(m.imported)+uint64(len(m.types))
 	case opCallIndirect, opReturnCallIndirect, opCallRef, opReturnCallRef:
 		f.calls = true

@@ -36,6 +36,9 @@ const (
 	HostModule = "appserver"
 	// YieldImport is that function, of type ()->().
 	YieldImport = "yield"
+	// DescriptorImport is a function of type (i32)->() that is called with the descriptor that fd_close is about to close,
+	// or with -1 for fd_renumber.
+	DescriptorImport = "descriptor"
 	// FuelExport is the global of type i32 that counts the fuel down. Yield has to set it again.
 	FuelExport = reserved + "fuel"
 	// StartExport is what the start function is exported as.
@@ -76,6 +79,8 @@ type Limits struct {
 type External struct {
 	Module, Name string
 	Kind         Kind
+
+	index uint32 // the type of a function that is imported
 }
 
 // tableDef is a table and where its limits are written.
@@ -110,7 +115,8 @@ type Module struct {
 	types    []uint32 // the type of each function that the module defines
 	funcs    []funcInfo
 	imported uint32 // functions
-	start    int64  // the start function, -1 without one
+	watched  map[uint32]watched
+	start    int64 // the start function, -1 without one
 	refs     []uint32
 	maxRef   int64 // the highest function index that is referred to outside of code
 }
@@ -195,6 +201,7 @@ func (m *Module) section(id byte, r *reader) {
 func (m *Module) addImport(e External) {
 	switch e.Kind {
 	case KindFunc:
+		m.watch(e)
 		m.imported++
 	case KindGlobal:
 		m.globals++
@@ -235,7 +242,32 @@ func (m *Module) addExport(r *reader) {
 // funcRef reads the index of a function and remembers where it is.
 func (m *Module) funcRef(r *reader) {
 	m.refs = append(m.refs, uint32(r.off))
-	m.maxRef = max(m.maxRef, int64(r.u32()))
+	index := r.u32()
+	m.maxRef = max(m.maxRef, int64(index))
+	m.Facts.PassesClose = m.Facts.PassesClose || m.watched[index] != 0
+}
+
+// watched is what has to be called before a function.
+type watched byte
+
+const (
+	watchClose    watched = 1 + iota // fd_close
+	watchRenumber                    // fd_renumber
+)
+
+// watch notes an import that can close what the guest was started with, which a reset would not open again.
+func (m *Module) watch(e External) {
+	if e.Module != "wasi_snapshot_preview1" || uint64(e.index) >= uint64(len(m.params)) {
+		return
+	}
+	w := map[string]watched{"fd_close": watchClose, "fd_renumber": watchRenumber}[e.Name]
+	if w == 0 || m.params[e.index] != uint32(w) { // fd_close has one parameter, fd_renumber two
+		return
+	}
+	if m.watched == nil {
+		m.watched = map[uint32]watched{}
+	}
+	m.watched[m.imported] = w
 }
 
 // element reads an element segment (core specification 5.5.12): the lowest bit says that it is passive or declarative,

@@ -14,9 +14,22 @@ type Options struct {
 	// Fuel is how many steps guest code may go from one call of yield to the next; 0 for none at all. A step is a
 	// passage of a loop's head, the call of a function that calls others, or 4 KiB of a bulk operation.
 	Fuel uint32
-	// Reset exports the mutable globals, under the names of GlobalExport, and the start function, and takes the
-	// maximum of the memory away.
+	// Reset exports the mutable globals, under the names of GlobalExport, and the start function, takes the maximum
+	// of the memory away, and has the guest report the descriptors it closes.
 	Reset bool
+}
+
+// Shift returns how many functions a rewritten module imports more than before. By so much the indices of the functions
+// that it defines are higher.
+func (m *Module) Shift(o Options) int {
+	n := 0
+	if o.Fuel > 0 {
+		n++
+	}
+	if o.Reset && len(m.watched) > 0 {
+		n++
+	}
+	return n
 }
 
 // errTooLarge is the error for a module that grows out of all proportion, as only one made for it does.
@@ -35,10 +48,8 @@ func GlobalExport(index uint32) string { return fmt.Sprintf("%sglobal.%d", reser
 func (m *Module) Rewrite(o Options) ([]byte, error) {
 	w := &writer{m: m, o: o, out: make([]byte, 0, len(m.wasm)+len(m.wasm)/4+128)}
 	w.out = append(w.out, magic...)
-	if o.Fuel > 0 {
-		w.shift = 1
-		w.fuel = m.globals
-	}
+	w.shift, w.fuel = uint32(m.Shift(o)), m.globals
+	w.watch = o.Reset && len(m.watched) > 0
 	last := 0
 	for i := range m.sections {
 		s := &m.sections[i]
@@ -67,6 +78,7 @@ type writer struct {
 	out   []byte
 	shift uint32
 	fuel  uint32 // the index of the fuel's global
+	watch bool   // functions are watched; the function to call is the last import
 	ref   int    // the next of m.refs
 	err   error
 }
@@ -119,7 +131,9 @@ func (w *writer) missing(after, before int) {
 func (w *writer) added(id byte) (n uint32) {
 	fuel := w.o.Fuel > 0
 	switch {
-	case (id == sectionType || id == sectionImport || id == sectionGlobal) && fuel:
+	case id == sectionType, id == sectionImport:
+		n = w.shift
+	case id == sectionGlobal && fuel:
 		n = 1
 	case id == sectionExport:
 		if fuel {
@@ -137,22 +151,40 @@ func (w *writer) added(id byte) (n uint32) {
 
 // add writes the entries that a section gets.
 func (w *writer) add(id byte) {
-	switch {
-	case id == sectionExport:
+	fuel := w.o.Fuel > 0
+	switch id {
+	case sectionExport:
 		w.addExports()
-	case w.o.Fuel == 0:
-	case id == sectionType:
-		w.out = append(w.out, formFunc, 0, 0)
-	case id == sectionImport:
-		w.name(HostModule)
-		w.name(YieldImport)
-		w.out = append(w.out, 0)
-		w.u32(uint32(len(w.m.params)))
-	case id == sectionGlobal:
-		w.out = append(w.out, 0x7f, 1, opI32Const)
-		w.signed(int32(w.o.Fuel))
-		w.out = append(w.out, opEnd)
+	case sectionType:
+		if fuel {
+			w.out = append(w.out, formFunc, 0, 0)
+		}
+		if w.watch {
+			w.out = append(w.out, formFunc, 1, 0x7f, 0)
+		}
+	case sectionImport:
+		index := uint32(len(w.m.params))
+		if fuel {
+			w.addImport(YieldImport, index)
+			index++
+		}
+		if w.watch {
+			w.addImport(DescriptorImport, index)
+		}
+	case sectionGlobal:
+		if fuel {
+			w.out = append(w.out, 0x7f, 1, opI32Const)
+			w.signed(int32(w.o.Fuel))
+			w.out = append(w.out, opEnd)
+		}
 	}
+}
+
+func (w *writer) addImport(name string, index uint32) {
+	w.name(HostModule)
+	w.name(name)
+	w.out = append(w.out, 0)
+	w.u32(index)
 }
 
 func (w *writer) addExports() {

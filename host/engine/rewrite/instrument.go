@@ -7,13 +7,13 @@ func (w *writer) code() {
 	w.u32(uint32(len(w.m.funcs)))
 	for i := range w.m.funcs {
 		f := &w.m.funcs[i]
-		pays := w.o.Fuel > 0 && (f.loops || f.entry || f.bulk)
-		if w.shift == 0 || !pays && !f.refs {
+		extra := w.o.Fuel > 0 && (f.loops || f.entry || f.bulk) || w.watch && f.closes
+		if w.shift == 0 || !extra && !f.refs {
 			w.u32(uint32(f.at.end - f.at.start))
 			w.out = append(w.out, w.m.wasm[f.at.start:f.at.end]...)
 			continue
 		}
-		w.sized(func() { w.body(f, pays) })
+		w.sized(func() { w.body(f, extra) })
 		if len(w.out) > len(w.m.wasm)*maxGrowth+granted {
 			w.err = errTooLarge
 			return
@@ -21,17 +21,20 @@ func (w *writer) code() {
 	}
 }
 
-// body writes the code of a function with its calls moved and its way paid for.
-func (w *writer) body(f *funcInfo, pays bool) {
+// body writes the code of a function with its calls moved, its way paid for and what is watched announced, for which
+// it may need an extra local.
+func (w *writer) body(f *funcInfo, extra bool) {
 	wasm := w.m.wasm
 	r := &reader{b: wasm[:f.at.end], off: f.at.start}
 	var steps, bulk []byte
-	if pays {
+	if extra {
 		groups := r.u32()
 		w.u32(groups + 1)
 		w.out = append(w.out, wasm[r.off:f.code]...)
 		w.out = append(w.out, 1, 0x7f) // one more local, an i32
-		steps, bulk = w.checks(f.locals)
+		if w.o.Fuel > 0 {
+			steps, bulk = w.checks(f.locals)
+		}
 	} else {
 		w.out = append(w.out, wasm[f.at.start:f.code]...)
 	}
@@ -48,6 +51,7 @@ func (w *writer) body(f *funcInfo, pays bool) {
 			copied = in.nextAt
 		case in.op == opCall, in.op == opReturnCall, in.op == opRefFunc:
 			w.out = append(w.out, wasm[copied:in.start]...)
+			w.announce(in, f.locals)
 			w.out = append(w.out, in.op)
 			w.function(in.index)
 			copied = in.nextAt
@@ -58,6 +62,24 @@ func (w *writer) body(f *funcInfo, pays bool) {
 		}
 	}
 	w.out = append(w.out, wasm[copied:f.at.end]...)
+}
+
+// announce calls the host with the descriptor on the stack, which stays there, before a call that is watched.
+func (w *writer) announce(in instruction, local uint32) {
+	if !w.watch || in.op != opCall {
+		return
+	}
+	switch w.m.watched[in.index] {
+	case watchClose:
+		w.out = binary.AppendUvarint(append(w.out, opLocalTee), uint64(local))
+		w.out = binary.AppendUvarint(append(w.out, opLocalGet), uint64(local))
+	case watchRenumber:
+		w.out = append(w.out, opI32Const, 0x7f) // -1
+	default:
+		return
+	}
+	w.out = append(w.out, opCall)
+	w.u32(w.m.imported + w.shift - 1)
 }
 
 // bulkShift is the binary logarithm of how many bytes of a bulk operation are a step.
@@ -79,7 +101,7 @@ func (w *writer) checks(local uint32) (steps, bulk []byte) {
 		b = op(b, opGlobalSet, w.fuel)
 		b = op(b, opLocalGet, local)
 		b = append(b, opI32Const, 1, opI32LtS, opIf, 0x40)
-		b = op(b, opCall, w.m.imported) // yield is the last import
+		b = op(b, opCall, w.m.imported) // yield, the first import of ours
 		return append(b, opEnd)
 	}
 	steps = op(steps, opGlobalGet, w.fuel)

@@ -114,7 +114,7 @@ func (r *reader) imported() External {
 	switch kind := r.byte(); kind {
 	case 0:
 		e.Kind = KindFunc
-		r.u32()
+		e.index = r.u32()
 	case 1:
 		e.Kind = KindTable
 		r.valueType()

@@ -191,6 +191,36 @@ func TestFacts(t *testing.T) {
 	}
 }
 
+// TestWatched looks at modules that close descriptors: a call by name is announced, one by reference cannot be.
+func TestWatched(t *testing.T) {
+	closer := func(elements ...[]byte) []byte {
+		return wasm(sect(1, list([]byte{0x60, 1, i32, 1, i32})),
+			sect(2, list(slices.Concat(text("wasi_snapshot_preview1"), text("fd_close"), []byte{0, 0}))), sect(3, list(uleb(0))),
+			sect(4, list([]byte{0x70, 0, 1})), sect(9, list(elements...)), sect(10, list([]byte{6, 0, opLocalGet, 0, opCall, 0, opEnd})))
+	}
+	d, err := Decode(closer())
+	if err != nil || d.Facts.Lasting() != "" {
+		t.Fatalf("%q, %v", d.Facts.Lasting(), err)
+	}
+	for o, shift := range map[Options]int{{TableLimit: 9}: 0, {TableLimit: 9, Fuel: 1}: 1, {TableLimit: 9, Reset: true}: 1, {TableLimit: 9, Fuel: 1, Reset: true}: 2} {
+		got, err := d.Rewrite(o)
+		if err != nil || d.Shift(o) != shift {
+			t.Fatalf("%+v: shift %d, %v", o, d.Shift(o), err)
+		}
+		if _, err := newLab(t, 1).runtime.CompileModule(t.Context(), got); err != nil {
+			t.Errorf("%+v: %v", o, err)
+		}
+		announced := bytes.Contains(got, []byte{opLocalGet, 0, opLocalTee, 1, opLocalGet, 1, opCall, byte(shift), opCall, 0, opEnd})
+		if announced != o.Reset {
+			t.Errorf("%+v: announced %v\n%x", o, announced, got)
+		}
+	}
+	d, err = Decode(closer([]byte{1, 0, 1, 0}))
+	if err != nil || !strings.Contains(d.Facts.Lasting(), "by reference") {
+		t.Errorf("%q, %v", d.Facts.Lasting(), err)
+	}
+}
+
 // TestNames looks at the stack of a trap: functions keep their names, though their indices move.
 func TestNames(t *testing.T) {
 	names := slices.Concat(text("name"), []byte{0}, uleb(4), text("mod"), []byte{1}, uleb(12), list(slices.Concat(uleb(0), text("main")), slices.Concat(uleb(1), text("foo"))))
