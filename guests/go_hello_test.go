@@ -33,15 +33,18 @@ func build(t *testing.T, dir string, flags ...string) string {
 	return out
 }
 
-// TestGoHello serves the example in both forms, whose answers must be the same but for what CGI cannot carry.
+// TestGoHello serves the example in both forms, whose answers must be the same but for what CGI cannot carry, and the
+// http-wasm form as it is and rewritten, interruptible and reset after each request.
 func TestGoHello(t *testing.T) {
 	for _, form := range []struct {
 		name  string
 		flags []string
 		panic exchange.Reason // what a panic is to the server: Go programs exit, but Go libraries trap
+		reset bool
 	}{
-		{"httpwasm", []string{"-buildmode=c-shared"}, exchange.Trapped},
-		{"cgi", []string{"-tags", "cgi"}, exchange.Exited},
+		{"httpwasm", []string{"-buildmode=c-shared"}, exchange.Trapped, false},
+		{"reset", []string{"-buildmode=c-shared"}, exchange.Trapped, true},
+		{"cgi", []string{"-tags", "cgi"}, exchange.Exited, false},
 	} {
 		t.Run(form.name, func(t *testing.T) {
 			t.Parallel()
@@ -50,6 +53,8 @@ func TestGoHello(t *testing.T) {
 				config: "the configuration",
 				env:    []string{"GREETING=hi", "GUEST_CONFIG=the configuration"},
 				log:    log,
+				reset:  form.reset,
+				warmup: []string{"/json"},
 			})
 			t.Run("answers", func(t *testing.T) { testAnswers(t, h) })
 			t.Run("json", func(t *testing.T) { testJSON(t, h) })

@@ -16,6 +16,7 @@ import (
 	"github.com/appserver-go/appserver/exchange"
 	"github.com/appserver-go/appserver/host"
 	"github.com/appserver-go/appserver/host/engine"
+	"github.com/appserver-go/appserver/host/httpwasm"
 )
 
 // options are what a test may want to give a guest.
@@ -27,6 +28,9 @@ type options struct {
 	boot   time.Duration // how long the guest may take to start; 0 means no bound
 	// hostile guests get limits they meet soon, and are interrupted when their time is over.
 	hostile bool
+	// reset has the guest rewritten with fuel and reset to its image after each request.
+	reset  bool
+	warmup []string
 }
 
 // load starts the guest in a file. It ends with the test.
@@ -52,6 +56,9 @@ func load(t *testing.T, path string, o options) (*host.Guest, error) {
 	}
 	if o.hostile {
 		ho.MemoryLimit, ho.TableLimit, ho.Interrupt = 16<<20, 1<<20, engine.InterruptFuel
+	}
+	if o.reset {
+		ho.Interrupt, ho.Isolation, ho.Warmup = engine.InterruptFuel, httpwasm.IsolationReset, o.warmup
 	}
 	guest, err := host.Load(ctx, ho)
 	if err != nil {

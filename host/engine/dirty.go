@@ -142,7 +142,7 @@ type scanArgs struct {
 }
 
 // pageRegion is struct page_region.
-type pageRegion struct{ start, end, categories uint64 }
+type pageRegion struct{ start, end, _ uint64 } // the last are its categories
 
 // scanState is what a memory keeps for scans, so that they allocate nothing.
 type scanState struct {

@@ -117,6 +117,7 @@ const probe = "\x00asm\x01\x00\x00\x00" +
 // defined reports whether the engine has the host module, by whether a module that imports it can be linked. Defining
 // it again to see is no way: wazero, which refuses that, takes the first definition away from under its guests.
 func defined(ctx context.Context, eng *engine.Engine) bool {
+	ctx = context.WithoutCancel(ctx) // a start that is out of time must not be told that the module is missing
 	mod, err := eng.Compile(ctx, []byte(probe))
 	if err != nil {
 		return false

@@ -104,47 +104,6 @@ func TestFallbackToFresh(t *testing.T) {
 	}
 }
 
-// TestGoGuestReset compares the answers of the Go guest, whose hooks run, in each way of running it.
-func TestGoGuestReset(t *testing.T) {
-	if testing.Short() {
-		t.Skip("compiles a Go guest")
-	}
-	wasm, cache := goGuest(t), t.TempDir()
-	answers := map[string]string{}
-	for _, way := range []struct {
-		name   string
-		engine engine.Options
-		opts   Options
-	}{
-		{"as it is", engine.Options{}, Options{}},
-		{"reset", engine.Options{Interrupt: engine.InterruptFuel, Reset: true, VerifyReset: true}, Options{Isolation: IsolationReset}},
-		{"warm", engine.Options{Interrupt: engine.InterruptFuel, Reset: true, VerifyReset: true}, Options{Isolation: IsolationReset, Warmup: []string{"/", "/json"}}},
-	} {
-		way.engine.CacheDir = cache
-		l := newLab(t, way.engine)
-		mod, err := l.engine.Compile(t.Context(), wasm)
-		if err != nil {
-			t.Fatal(err)
-		}
-		l.modules["go"] = mod
-		g := l.load(t, "go", way.opts)
-		var all strings.Builder
-		for range 3 {
-			for _, target := range []string{"/", "/nowhere", "/env", "/json", "/slow?wait=1ms"} {
-				x, s := newExchange("GET", target, "")
-				err := serve(t.Context(), g, x)
-				fmt.Fprintf(&all, "%s: %d %q %v\n", target, s.status, s.body.String(), err)
-			}
-		}
-		answers[way.name] = all.String()
-	}
-	for name, got := range answers {
-		if got != answers["as it is"] {
-			t.Errorf("%s:\n%s\nas it is:\n%s", name, got, answers["as it is"])
-		}
-	}
-}
-
 func TestWarmup(t *testing.T) {
 	l := resetLab(t)
 	g := l.drive(t, script{request: []op{call("get_method", memFree, 10), call("write_body", 1, "x")}}, Options{Isolation: IsolationReset, Warmup: []string{"/a", "/b"}})

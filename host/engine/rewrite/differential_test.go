@@ -115,9 +115,9 @@ func first(err error) string {
 
 // TestGenerated runs generated modules as they are and rewritten in every way.
 func TestGenerated(t *testing.T) {
-	count := uint64(600)
+	count := uint64(200)
 	if testing.Short() {
-		count = 100
+		count = 50
 	}
 	l := newLab(t, 3)
 	yields, trapped := 0, 0
