@@ -141,7 +141,7 @@ func Lookup(key string) (Setting, bool) {
 func Settings() []Setting {
 	var all []Setting
 	for _, rows := range [][]Setting{
-		serverSettings(), workerSettings(), timeSettings(), limitSettings(), processSettings(), reloadSettings(), logSettings(), guestSettings(),
+		serverSettings(), workerSettings(), timeSettings(), limitSettings(), processSettings(), reloadSettings(), logSettings(), guestSettings(), guestWorld(),
 	} {
 		all = append(all, rows...)
 	}

@@ -153,6 +153,12 @@ func guestSettings() []Setting {
 			Key: "guest.cache_dir", Section: SectionGuest, Kind: String, Reload: Workers,
 			Help: "directory of compiled code; one of the user's without it",
 		},
+	}
+}
+
+// guestWorld are the settings of what a guest gets to see.
+func guestWorld() []Setting {
+	return []Setting{
 		{
 			Key: "guest.env", Section: SectionGuest, Kind: Repeated, Reload: Workers,
 			Help: "NAME=value for the guest's environment",

@@ -41,7 +41,7 @@ func TestSpinEndsIn504(t *testing.T) {
 						s.mustGet("/", 200)
 					}
 					s.awaitRecord("where the guest was", func(r record) bool {
-						return r.msg() == "request failed" && r.text("path") == "/spin" && strings.Contains(r.text("stack"), "handle_request")
+						return r.msg() == "Request failed" && r.text("path") == "/spin" && strings.Contains(r.text("stack"), "handle_request")
 					})
 					if !sameInts(before, s.workers()) {
 						t.Errorf("workers changed from %v to %v", before, s.workers())

@@ -54,7 +54,7 @@ func (g *Guest) isolate(ctx context.Context) error {
 	switch {
 	case errors.Is(err, engine.ErrLasting):
 		g.isolation = IsolationFresh
-		g.opts.Log.Warn("every request gets a fresh instance, which is slow", "reason", err,
+		g.opts.Log.Warn("Every request gets a fresh instance, which is slow", "reason", err,
 			"hint", "set guest.isolation to shared if requests may see what earlier ones left in the guest's memory")
 	case err != nil:
 		g.pool.Discard(in)
@@ -128,7 +128,7 @@ func (g *Guest) release(in *instance) {
 // by leaving files open or by running out of stack.
 func (in *instance) reset() bool {
 	if err := in.engine.Reset(); err != nil {
-		in.guest.opts.Log.Debug("guest instance not reset", "error", err)
+		in.guest.opts.Log.Debug("Guest instance not reset", "error", err)
 		return false
 	}
 	in.spoiled = false
