@@ -10,8 +10,9 @@ import (
 	"github.com/appserver-go/appserver/internal/fault"
 )
 
-// stderrShown is how much of a dead worker's standard error goes into the error record; debug gets all that was kept.
-const stderrShown = 4 << 10
+// stderrShown is how much of a dead worker's standard error goes into the error record, which must fit what a pipe keeps
+// together (PIPE_BUF, 4 KiB) with its line breaks escaped; debug gets all that was kept.
+const stderrShown = 2 << 10
 
 // reap takes the status of every child that died. As process 1 the arbiter also inherits orphans that are not its own.
 func (a *Arbiter) reap() {
