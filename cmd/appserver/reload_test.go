@@ -19,7 +19,7 @@ import (
 // The clients of these tests are strict: they count every dial, write, read and body that fails and retry nothing.
 
 // torture reports whether the long versions of the tests are wanted.
-func torture() bool { return os.Getenv("TORTURE") == "1" }
+func torture() bool { return os.Getenv("TORTURE") != "" }
 
 // reloads counts the reloads that came to a good end.
 func (s *appserver) reloads() int { return s.count("Reload complete") }
@@ -236,7 +236,7 @@ func (d *site) breakIt(guest, config string) {
 // Idle keep-alive connections that send their next request at a random moment around a reload get an answer, not a reset.
 func TestReloadNeverResetsIdleConnections(t *testing.T) {
 	connections := 100
-	if torture() || !testing.Short() && os.Getenv("IDLE_CONNECTIONS") == "1000" {
+	if torture() {
 		connections = 1000
 	}
 	for class, args := range classArgs {
