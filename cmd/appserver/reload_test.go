@@ -286,7 +286,9 @@ func TestReloadNeverResetsIdleConnections(t *testing.T) {
 func TestReloadChangesBinds(t *testing.T) {
 	dir := t.TempDir()
 	a, b, c := filepath.Join(dir, "a"), filepath.Join(dir, "b"), filepath.Join(dir, "c")
-	bind := func(paths ...string) string { return fmt.Sprintf("bind = [\"unix:%s\"]\n", strings.Join(paths, `", "unix:`)) }
+	bind := func(paths ...string) string {
+		return fmt.Sprintf("bind = [\"unix:%s\"]\n", strings.Join(paths, `", "unix:`))
+	}
 	d := newSite(t, "hello", bind(a, b))
 	s := d.startRaw("-w", "2", "-k", "threaded", "--threads", "4")
 	stop := hammer(s, "unix:"+b, 8, false)
