@@ -52,8 +52,10 @@ func mustStatus(t *testing.T, a *Arbiter) *Status {
 
 func TestStatus(t *testing.T) {
 	control(t, 2, func(t *testing.T, s *sim, a *Arbiter) {
+		s.mu.Lock()
 		s.resident[102] = 5 << 20
 		f := s.procs[1]
+		s.mu.Unlock()
 		f.mu.Lock()
 		f.rows[0] = scoreboard.Entry{Busy: true, Serial: 1, Started: time.Now(), Call: scoreboard.Call{ID: "r1", Method: "GET", Target: "/a"}}
 		f.mu.Unlock()

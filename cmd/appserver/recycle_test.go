@@ -91,3 +91,50 @@ func TestRecyclingByMemoryAndAge(t *testing.T) {
 		})
 	}
 }
+
+// Reloads and kills by the hundred must not leak descriptors, threads, memory or processes of the arbiter's, whether the
+// reloads succeed or fail.
+func TestReloadsAndKillsLeaveArbiterFlat(t *testing.T) {
+	cycles := 60
+	if torture() {
+		cycles = 1000
+	}
+	d := newSite(t, "hello", "graceful_timeout = 1\n")
+	s := d.start("-w", "2")
+	ended := func() int { return s.reloads() + s.count("Reload failed, the old generation serves on") }
+	cycle := func(i int) {
+		switch i % 3 {
+		case 0:
+			syscall.Kill(s.workers()[0], syscall.SIGKILL)
+		case 1:
+			d.write("app.wasm", []byte("no module"))
+		case 2:
+			d.guest("hello")
+		}
+		before := ended()
+		s.signal(syscall.SIGHUP)
+		eventually(t, patience, "the reload ends", func() bool { return ended() > before })
+	}
+	settle := func() {
+		eventually(t, patience, "two workers", func() bool { return len(s.workers()) == 2 })
+	}
+	for i := range 15 {
+		cycle(i)
+	}
+	settle()
+	pid := s.cmd.Process.Pid
+	fds, threads, memory := descriptors(t, pid), threadCount(t, pid), peakRSS(t, pid)
+	for i := range cycles {
+		cycle(i)
+	}
+	settle()
+	eventually(t, patience, "descriptors are flat", func() bool { return descriptors(t, pid) <= fds })
+	if now := threadCount(t, pid); now > threads+4 {
+		t.Errorf("threads grew from %d to %d", threads, now)
+	}
+	if now := peakRSS(t, pid); now > memory+memory/2 {
+		t.Errorf("memory grew from %d to %d bytes", memory, now)
+	}
+	s.mustGet("/", 200)
+	s.stop()
+}
