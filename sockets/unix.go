@@ -151,3 +151,11 @@ func peerPID(fd int) int {
 	}
 	return int(cred.Pid)
 }
+
+// RemoveStale removes the file of a unix socket that nobody answers on. One that is in use and a file that is no socket
+// are left alone, with an error; none at all is fine.
+func RemoveStale(ctx context.Context, path string) error {
+	unlock := lockDir(ctx, filepath.Dir(path))
+	defer unlock()
+	return removeStale(Addr{Network: Unix, Path: path})
+}
