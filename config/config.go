@@ -109,8 +109,31 @@ type Config struct {
 	// AccessLogFormat is gunicorn's atoms, or "json".
 	AccessLogFormat string `mapstructure:"access_log_format"`
 
+	// ControlSocket is the path of the operator's socket; "auto" means one of the server's own, "off" or empty none.
+	ControlSocket string `mapstructure:"control_socket"`
+	// HookTimeout bounds a run of one of Hooks.
+	HookTimeout time.Duration `mapstructure:"hook_timeout"`
+
 	// Guest is the settings of the guest.
 	Guest Guest `mapstructure:"guest"`
+	// Hooks are commands to run when something happens.
+	Hooks Hooks `mapstructure:"hooks"`
+}
+
+// Hooks are command lines for the shell, by gunicorn's names of the events; empty runs nothing.
+type Hooks struct {
+	OnStarting      string `mapstructure:"on_starting"`
+	WhenReady       string `mapstructure:"when_ready"`
+	OnReload        string `mapstructure:"on_reload"`
+	NworkersChanged string `mapstructure:"nworkers_changed"`
+	PreFork         string `mapstructure:"pre_fork"`
+	PostWorkerInit  string `mapstructure:"post_worker_init"`
+	WorkerInt       string `mapstructure:"worker_int"`
+	WorkerAbort     string `mapstructure:"worker_abort"`
+	WorkerExit      string `mapstructure:"worker_exit"`
+	ChildExit       string `mapstructure:"child_exit"`
+	PreExec         string `mapstructure:"pre_exec"`
+	OnExit          string `mapstructure:"on_exit"`
 }
 
 // Guest is the settings of a guest.

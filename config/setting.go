@@ -73,6 +73,7 @@ const (
 	SectionReload  Section = "Reload"
 	SectionLogs    Section = "Logs"
 	SectionGuest   Section = "Guest"
+	SectionHooks   Section = "Hooks"
 )
 
 // Setting is one row of the table: all there is to know of a setting.
@@ -141,7 +142,8 @@ func Lookup(key string) (Setting, bool) {
 func Settings() []Setting {
 	var all []Setting
 	for _, rows := range [][]Setting{
-		serverSettings(), workerSettings(), timeSettings(), limitSettings(), processSettings(), reloadSettings(), logSettings(), guestSettings(), guestWorld(),
+		serverSettings(), workerSettings(), timeSettings(), limitSettings(), processSettings(), reloadSettings(), logSettings(),
+		guestSettings(), guestWorld(), hookSettings(),
 	} {
 		all = append(all, rows...)
 	}
@@ -152,5 +154,6 @@ func Settings() []Setting {
 func Sections() []Section {
 	return []Section{
 		SectionServer, SectionWorkers, SectionTimes, SectionLimits, SectionProcess, SectionReload, SectionLogs, SectionGuest,
+		SectionHooks,
 	}
 }

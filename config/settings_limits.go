@@ -61,6 +61,12 @@ func timeSettings() []Setting {
 			Help:    "time a client may send or take nothing of a body",
 			Doc:     "It starts anew with every bit of progress. While a guest holds a slot, timeout bounds the whole of it.",
 		},
+		{
+			Key: "hook_timeout", Section: SectionTimes, Kind: Duration, Min: shortest, Max: longest, Reload: Live,
+			Default: "10s",
+			Help:    "time a hook's command may take",
+			Doc:     "Past it the command and everything it started is killed.",
+		},
 	}
 }
 

@@ -36,6 +36,14 @@ func processSettings() []Setting {
 			Key: "proc_name", Short: "n", Section: SectionProcess, Kind: String, Reload: Restart,
 			Help: "name in process titles; the guest's file name without it",
 		},
+		{
+			Key: "control_socket", Section: SectionProcess, Kind: String, Reload: Restart, Default: "auto",
+			Help: "path of the operator's socket; auto chooses one, off has none",
+			Doc: "`appserver status`, `reload`, `top` and the others talk to the server over it; see control.md. `auto` is " +
+				"`$XDG_RUNTIME_DIR/appserver/PID.sock`, for root `/run/appserver/PID.sock`, else `appserver-UID/PID.sock` in the " +
+				"directory for temporary files; where none of them can be made, the server runs without. Only root and the user " +
+				"of the arbiter may use the socket. The environment variable also tells those commands which server is meant.",
+		},
 	}
 }
 

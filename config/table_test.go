@@ -119,7 +119,7 @@ func TestDefault(t *testing.T) {
 		GracefulTimeout: 30 * time.Second, Keepalive: 5 * time.Second, HeaderTimeout: 10 * time.Second,
 		StallTimeout: 30 * time.Second, LimitRequestLine: 8190, LimitRequestFields: 100, LimitRequestFieldSize: 8190,
 		LimitRequestBody: 10_000_000, ForwardedAllowIPs: []string{"127.0.0.1", "::1"}, Umask: 0o22, ReloadEngine: "auto",
-		LogLevel: "info", LogFormat: "auto", ErrorLog: "-",
+		LogLevel: "info", LogFormat: "auto", ErrorLog: "-", ControlSocket: "auto", HookTimeout: 10 * time.Second,
 		AccessLogFormat: `%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"`,
 		Guest: Guest{
 			Protocol: "auto", MemoryLimit: 128 << 20, MemoryBudget: 512 << 20, TableLimit: 1_000_000, Interrupt: "fuel", Isolation: "reset",
@@ -204,7 +204,7 @@ func TestSampleHasEverySetting(t *testing.T) {
 		}
 	}
 	for line := range strings.Lines(sample) {
-		if line != "\n" && line[0] != '#' && line != "[guest]\n" {
+		if line != "\n" && line[0] != '#' && line != "[guest]\n" && line != "[hooks]\n" {
 			t.Errorf("the sample has the live line %q", line)
 		}
 	}
@@ -235,5 +235,19 @@ func TestSuggestKey(t *testing.T) {
 		if got := SuggestKey(key); !strings.HasPrefix(got, want) {
 			t.Errorf("SuggestKey(%q) = %q, want %q", key, got, want)
 		}
+	}
+}
+
+func TestHookCommands(t *testing.T) {
+	var c Config
+	if got := c.HookCommands(); len(got) != 0 {
+		t.Errorf("no hooks set, got %v", got)
+	}
+	c.Hooks.OnExit, c.Hooks.PreFork = "echo bye", "true"
+	if got := c.HookCommands(); len(got) != 2 || got["on_exit"] != "echo bye" || got["pre_fork"] != "true" {
+		t.Errorf("got %v", got)
+	}
+	if n := reflect.TypeFor[Hooks]().NumField(); n != 12 {
+		t.Errorf("%d hooks, want 12", n)
 	}
 }
