@@ -7,11 +7,12 @@ import "time"
 
 // Status is all there is to know of a server at one moment.
 type Status struct {
-	App        string    `json:"app"`     // what process titles say
-	Guest      string    `json:"guest"`   // the guest's path
-	Version    string    `json:"version"` // of appserver
-	PID        int       `json:"pid"`     // of the arbiter
-	State      string    `json:"state"`   // starting, serving, reloading, draining, stopping
+	App        string    `json:"app"`             // what process titles say
+	Guest      string    `json:"guest"`           // the guest's path
+	Version    string    `json:"version"`         // of appserver
+	PID        int       `json:"pid"`             // of the arbiter
+	State      string    `json:"state"`           // starting, serving, reloading, draining, stopping
+	Stage      string    `json:"stage,omitempty"` // of a reload: loading, canary, rolling
 	Generation uint64    `json:"generation"`
 	Now        time.Time `json:"now"` // the server's clock
 	Started    time.Time `json:"started"`
@@ -27,8 +28,9 @@ type Status struct {
 
 // Reload is the outcome of a reload.
 type Reload struct {
-	At         time.Time `json:"at"`
-	Generation uint64    `json:"generation"` // which it made or tried to make
+	At         time.Time `json:"at"` // its end
+	Took       float64   `json:"took_seconds"`
+	Generation uint64    `json:"generation"` // which served after it
 	Error      string    `json:"error,omitempty"`
 	Hint       string    `json:"hint,omitempty"`
 }
@@ -39,11 +41,13 @@ type Worker struct {
 	Slot       int     `json:"slot"`
 	Number     uint64  `json:"number"` // counts all workers of the server, from 1
 	Generation uint64  `json:"generation"`
-	State      string  `json:"state"` // spawned, booted, ready, draining, aborted, killed
-	Stage      string  `json:"stage,omitempty"`
-	Age        float64 `json:"age_seconds"` // since it was spawned
-	Threads    int     `json:"threads"`     // requests it can run at once
-	Busy       int     `json:"busy"`        // requests it runs
+	State      string  `json:"state"`              // spawned, booted, ready, draining, aborted, killed
+	Stage      string  `json:"stage,omitempty"`    // of its boot
+	Canary     bool    `json:"canary,omitempty"`   // a reload waits for it
+	Retiring   string  `json:"retiring,omitempty"` // why it is to be replaced
+	Age        float64 `json:"age_seconds"`        // since it was spawned
+	Threads    int     `json:"threads"`            // requests it can run at once
+	Busy       int     `json:"busy"`               // requests it runs
 	Queued     int64   `json:"queued"`
 	Conns      int64   `json:"connections"`
 	Requests   int64   `json:"requests"`
@@ -51,6 +55,7 @@ type Worker struct {
 	Traps      int64   `json:"traps"`
 	Timeouts   int64   `json:"timeouts"`
 	Refused    int64   `json:"refused"`
+	LogDrops   int64   `json:"log_drops"`
 	RSS        int64   `json:"rss_bytes"`
 	// InFlight are the requests it runs, by row.
 	InFlight []Request `json:"in_flight"`
@@ -58,16 +63,15 @@ type Worker struct {
 
 // Request is a request that a worker has begun and not finished.
 type Request struct {
-	Worker int       `json:"worker"` // pid
-	Slot   int       `json:"slot"`   // of the worker
-	Row    int       `json:"row"`    // among the worker's threads
-	ID     string    `json:"id"`
-	Method string    `json:"method"`
-	Path   string    `json:"path"` // with query, as the client sent it
-	Host   string    `json:"host,omitempty"`
-	Remote string    `json:"remote,omitempty"`
-	Begun  time.Time `json:"started"` // by the worker's clock
-	Age    float64   `json:"age_seconds"`
+	Worker int     `json:"worker"` // pid
+	Slot   int     `json:"slot"`   // of the worker
+	Row    int     `json:"row"`    // among the worker's threads
+	ID     string  `json:"id"`
+	Method string  `json:"method"`
+	Path   string  `json:"path"` // with query, as the client sent it
+	Host   string  `json:"host,omitempty"`
+	Remote string  `json:"remote,omitempty"`
+	Age    float64 `json:"age_seconds"`
 }
 
 // Setting is a setting in force.
@@ -102,7 +106,7 @@ type Reloaded struct {
 
 // Event is something that happened to the server. The names are those of gunicorn's hooks: on_starting, when_ready,
 // on_reload, nworkers_changed, pre_fork, post_worker_init, worker_int, worker_abort, worker_exit, child_exit, pre_exec,
-// on_exit.
+// on_exit; and reload_failed.
 type Event struct {
 	Event      string    `json:"event"`
 	Time       time.Time `json:"time"`

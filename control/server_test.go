@@ -46,7 +46,7 @@ func TestCommands(t *testing.T) {
 func TestStatusArrivesWhole(t *testing.T) {
 	r := newRig(t)
 	begun := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	old := Request{Worker: 11, ID: "b", Path: "/slow\x1b[2J", Age: 9, Begun: begun}
+	old := Request{Worker: 11, ID: "b", Path: "/slow\x1b[2J", Age: 9}
 	r.fake.status = Status{
 		App: "app", PID: 10, State: "serving", Generation: 3, Started: begun, Sockets: []string{"http://x"}, Target: 2,
 		Reload: &Reload{At: begun, Generation: 4, Error: "bad guest", Hint: "mend it"},

@@ -9,11 +9,14 @@ import (
 	"os/signal"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/appserver-go/appserver/internal/fault"
+	"github.com/appserver-go/appserver/internal/hooks"
 )
 
 func main() {
 	os.Exit(run(process{
-		args: os.Args, environ: os.Environ(), stdout: os.Stdout, stderr: os.Stderr,
+		args: os.Args, environ: os.Environ(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
 	}))
 }
 
@@ -21,6 +24,7 @@ func main() {
 type process struct {
 	args           []string // with the command's own name
 	environ        []string
+	stdin          *os.File // nil where nobody types
 	stdout, stderr *os.File
 }
 
@@ -28,6 +32,9 @@ type process struct {
 func run(p process) int {
 	// A log's reader that goes away must cost log lines, not the server (EPIPE on descriptors 1 and 2 kills otherwise).
 	signal.Ignore(unix.SIGPIPE)
+	if len(p.args) > 1 && p.args[1] == hooks.Command {
+		return runHookHelper(p)
+	}
 	if len(p.args) > 1 && p.args[1] == "worker" {
 		return runWorker(p)
 	}
@@ -36,4 +43,17 @@ func run(p process) int {
 	root.SetOut(p.stdout)
 	root.SetErr(io.Writer(p.stderr))
 	return report(p.stderr, root.Execute())
+}
+
+// runHookHelper becomes the helper process of a hook. Like a worker it is reached before the command line is parsed.
+func runHookHelper(p process) int {
+	code := fault.Usage
+	if !isTerminal(p.stdin) {
+		code = hooks.Main(p.stdin, p.stdout)
+	}
+	if code != fault.OK {
+		return report(p.stderr, fault.WithCode(code, "set a hook and start appserver serve",
+			"appserver %s is started by appserver serve and cannot be run by hand", hooks.Command))
+	}
+	return code
 }

@@ -29,6 +29,8 @@ var rules = []rule{
 	{"sockets", []string{"internal/fault"}, "sockets know addresses and descriptors, not who uses them"},
 	{"reloader", []string{"internal/fault"}, "the reloader turns files into events and knows nothing of workers"},
 	{"internal/sdnotify", []string{"internal/fault"}, "sdnotify is a protocol; when to send what is decided by cmd"},
+	{"control", []string{"sockets", "internal/fault"}, "control turns requests of operators into calls of a Backend and knows no arbiter"},
+	{"internal/hooks", nil, "hooks run commands; what happened is the business of who calls them"},
 	{"internal/logsink", []string{"internal/fault"}, "a log sink is an io.Writer; it knows no records"},
 	{"internal/accesslog", []string{"internal/fault", "exchange"}, "access-log lines are made from plain records"},
 	{
