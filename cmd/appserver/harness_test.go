@@ -123,7 +123,7 @@ func (s *appserver) begin() {
 func command(args ...string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0])
 	cmd.Args = append([]string{"appserver"}, args...)
-	cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+os.TempDir(),
+	cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+os.TempDir(), "XDG_RUNTIME_DIR="+os.TempDir(),
 		"GORACE=atexit_sleep_ms=0") // the race detector's pause at exit is not ours
 	return cmd
 }

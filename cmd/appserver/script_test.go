@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -21,6 +22,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("WASM", guests)
 			env.Setenv("XDG_CACHE_HOME", env.WorkDir)
+			env.Setenv("XDG_RUNTIME_DIR", os.TempDir()) // short: paths of sockets are limited
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
