@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -77,33 +76,4 @@ func identify(ctx context.Context, c *control.Client) (name string, ok bool) {
 		return "not answering: " + c.Path(), true
 	}
 	return "", false
-}
-
-// openControl opens the control socket that the settings ask for. It returns nil where there is none to be, or where
-// there is no place for one and nobody has asked for it.
-func openControl(ctx context.Context, loaded *Loaded, environ []string) (socket *control.Socket, why error, err error) {
-	switch path := loaded.Config.ControlSocket; path {
-	case "", controlOff:
-		return nil, nil, nil
-	case controlAuto:
-		env := environment(environ)
-		socket, why = control.Listen(ctx, control.Dirs(func(name string) string { return env[name] }))
-		return socket, why, nil
-	default:
-		socket, err = control.ListenAt(ctx, path)
-		return socket, nil, err
-	}
-}
-
-// ownRSS returns the resident memory of this process in bytes, 0 if it is not known.
-func ownRSS() int64 {
-	var size, resident int64
-	data, err := os.ReadFile("/proc/self/statm")
-	if err != nil {
-		return 0
-	}
-	if _, err := fmt.Sscan(string(data), &size, &resident); err != nil {
-		return 0
-	}
-	return resident * int64(os.Getpagesize())
 }

@@ -36,7 +36,9 @@ func TestOperateCommands(t *testing.T) {
 			t.Errorf("%v: exit code %d, printed %q, told %q; %s", tc.args, code, stdout, f.told(), stderr)
 		}
 	}
+	f.mu.Lock()
 	f.err = errFake
+	f.mu.Unlock()
 	stdout, stderr, code := cli(t, env, "reload")
 	want := "appserver: error: guest failed to load: bad\\x1b[31m\nappserver: hint: mend the guest\n"
 	if code != 4 || stdout != "" || stderr != want {
@@ -109,7 +111,9 @@ func TestStopWaits(t *testing.T) {
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}
+	f.mu.Lock()
 	f.st.PID = server.Process.Pid
+	f.mu.Unlock()
 	stop := command("stop", "--quick", "--control", f.path)
 	stop.Env = append(stop.Env, "XDG_RUNTIME_DIR="+runtime)
 	var out syncBuffer

@@ -191,3 +191,27 @@ func TestTopRestoresTheTerminal(t *testing.T) {
 		})
 	}
 }
+
+// Whatever clients send, top's lines are ASCII, fit the screen and hold no control characters.
+func FuzzTopView(f *testing.F) {
+	f.Add("GET", "/", 80, 24)
+	f.Add("\x1b[5m", "/\x1b[2J\x9b2J\u202e\xff漢", 20, 6)
+	f.Add("", strings.Repeat("e\u0301", 300), 1, 1)
+	f.Fuzz(func(t *testing.T, method, path string, width, height int) {
+		width, height = width%500, height%100
+		st := busyStatus()
+		st.Workers[0].InFlight[0].Method, st.Workers[0].InFlight[0].Path = method, path
+		lines := topView{width: width, height: height}.lines(&st, nil)
+		if height > 0 && len(lines) > height {
+			t.Errorf("%d lines for %d", len(lines), height)
+		}
+		for _, line := range lines {
+			if width > 0 && len(line) > width {
+				t.Errorf("%d columns for %d: %q", len(line), width, line)
+			}
+			if strings.IndexFunc(line, func(r rune) bool { return r < ' ' || r > '~' }) >= 0 {
+				t.Errorf("line %q", line)
+			}
+		}
+	})
+}
