@@ -30,6 +30,7 @@ func (s *server) next(ctx context.Context, current *sockets.Set) (*arbiter.Next,
 		Settings: settings,
 		Adopt: func() {
 			s.loaded = loaded
+			s.desk.adopt(loaded)
 			s.logs.change(levelOf(cfg), access)
 		},
 		Discard: func() {

@@ -110,10 +110,20 @@ func serve(ctx context.Context, s *server) error {
 		logs.Logger.Info("Ready", "addresses", names)
 		watch.start(ctx)
 	}
+	return s.run(ctx, opts)
+}
+
+// run is the arbiter until its end, with a desk for its operators.
+func (s *server) run(ctx context.Context, opts arbiter.Options) (err error) {
+	if s.desk, err = openDesk(ctx, s.loaded, opts.Env, s.logs.Logger); err != nil {
+		return errors.Join(err, opts.Sockets.Close(true))
+	}
+	defer s.desk.Close()
 	a, err := arbiter.New(opts)
 	if err != nil {
 		return errors.Join(err, opts.Sockets.Close(true))
 	}
+	s.desk.attach(a)
 	return a.Run(ctx)
 }
 
@@ -127,6 +137,7 @@ type server struct {
 	logs      *logs
 	inherited bool    // the sockets came from a service manager
 	loaded    *Loaded // the configuration of the present generation
+	desk      *desk
 }
 
 // enter changes to the working directory and remembers the one before.
