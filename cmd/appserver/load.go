@@ -190,13 +190,15 @@ func (l *layers) locate(err error) error {
 	}
 }
 
-// configPath returns the path of the configuration file: from the flag, from the environment, or found.
+// configPath returns the path of the configuration file: from the flag, from the environment, or found. Relative ones are
+// those of dir. An empty flag means no file.
 func configPath(dir string, fs *pflag.FlagSet, env map[string]string) (path string, err error) {
-	path = env[config.EnvConfig]
-	if f := fs.Lookup(configFlag); f != nil && f.Changed {
+	switch f := fs.Lookup(configFlag); {
+	case f != nil && f.Changed:
 		path = f.Value.String()
-	}
-	if path == "" {
+	case env[config.EnvConfig] != "":
+		path = env[config.EnvConfig]
+	default:
 		path, err = findConfigFile(dir)
 	}
 	if path != "" && !filepath.IsAbs(path) {
