@@ -201,8 +201,8 @@ func configPath(dir string, fs *pflag.FlagSet, env map[string]string) (path stri
 	default:
 		path, err = findConfigFile(dir)
 	}
-	if path != "" && !filepath.IsAbs(path) {
-		path = filepath.Join(dir, path)
+	if dir != "" && path != "" && !filepath.IsAbs(path) {
+		path = dir + "/" + path // and not cleaned: ".." after a link is the kernel's to resolve
 	}
 	return path, err
 }
