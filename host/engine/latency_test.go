@@ -2,10 +2,13 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/tetratelabs/wazero/api"
 )
 
 // TestSpinningGuestLetsOthersRun calls one instance again and again while another spins, with no processor to spare and
@@ -42,4 +45,69 @@ func TestSpinningGuestLetsOthersRun(t *testing.T) {
 		t.Errorf("light calls took %v at the median, %v at 75 %%, %v at 99 %%", took[len(took)/2], p75, took[len(took)*99/100])
 	}
 	t.Logf("light calls: median %v, 99 %% %v, longest %v", took[len(took)/2], took[len(took)*99/100], took[len(took)-1])
+}
+
+// BenchmarkFuel runs tight loops and a recursion with each way of interruption.
+func BenchmarkFuel(b *testing.B) {
+	for _, fn := range []struct {
+		name string
+		arg  uint64
+	}{{"lcg", 1_000_000}, {"hash", 1_000_000}, {"fib", 25}} {
+		for _, way := range []Interrupt{InterruptOff, InterruptFuel, InterruptClose} {
+			b.Run(fn.name+"/"+string(way), func(b *testing.B) {
+				e := newEngine(b, Options{Interrupt: way})
+				none := api.GoModuleFunc(func(context.Context, api.Module, []uint64) {})
+				_, err := e.HostModule("test").NewFunctionBuilder().
+					WithGoModuleFunction(none, []api.ValueType{api.ValueTypeI32}, nil).Export("host").Instantiate(b.Context())
+				if err != nil {
+					b.Fatal(err)
+				}
+				m, err := e.Compile(b.Context(), resetWasm)
+				if err != nil {
+					b.Fatal(err)
+				}
+				i := instantiate(b, m, Spec{})
+				ctx, cancel := context.WithCancel(context.Background())
+				defer cancel()
+				f, stack := i.Function(fn.name), make([]uint64, 1)
+				for b.Loop() {
+					stack[0] = fn.arg
+					if err := i.Call(ctx, f, stack); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkReset writes to so many pages and resets, with each way of finding them.
+func BenchmarkReset(b *testing.B) {
+	for _, mode := range []scanMode{scanCompare, scanPagemap, scanIoctl} {
+		for _, pages := range []uint64{0, 4, 60} {
+			b.Run(fmt.Sprintf("%v/%d", mode, pages), func(b *testing.B) {
+				m, _ := compileReset(b, mode)
+				m.engine.opts.VerifyReset = false
+				i := instantiate(b, m, Spec{})
+				call(b, i, "grow", 60)
+				img, err := i.Capture(m)
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer img.Close()
+				poke, stack := i.Function("poke"), make([]uint64, 2)
+				for b.Loop() {
+					for n := range pages {
+						stack[0], stack[1] = n*4*osPage, 1
+						if err := i.Call(context.Background(), poke, stack); err != nil {
+							b.Fatal(err)
+						}
+					}
+					if err := i.Reset(); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
 }

@@ -7,12 +7,12 @@ type funcInfo struct {
 	at     span   // locals and instructions
 	code   int    // where the instructions begin
 	locals uint32 // the number of locals, parameters included
+	first  int    // the head of a loop that is reached from the beginning without fail, 0 without one
 	loops  bool
 	calls  bool // calls functions, and so may call itself
 	bulk   bool // has instructions that take time in proportion to an operand
 	refs   bool // names functions
 	closes bool // calls functions that are watched
-	entry  bool // has to pay on entry
 }
 
 // Facts are what the code does that a reset of memory and globals does not undo, and what takes part in one.
@@ -88,14 +88,14 @@ func (m *Module) function(r *reader, f *funcInfo) {
 		locals += uint64(r.u32())
 		r.valueType()
 	})
-	if locals >= 1<<32-1 {
+	if locals >= 1<<32-2 {
 		r.fail(fmt.Errorf("it has %d locals", locals))
 		return
 	}
 	f.locals = uint32(locals)
 	f.code = r.off
 	depth := 1
-	straight, looped := true, false // so far: no way but onward; a loop at the end of such a way
+	straight := true // so far there is no way but onward
 	for r.err == nil && r.off < len(r.b) {
 		if depth == 0 {
 			r.fail(fmt.Errorf("code follows its end"))
@@ -109,7 +109,9 @@ func (m *Module) function(r *reader, f *funcInfo) {
 			depth++
 			m.Facts.Loops++
 			f.loops = true
-			looped = looped || straight
+			if straight {
+				f.first, straight = in.start, false
+			}
 		case opEnd:
 			depth--
 		}
@@ -119,7 +121,6 @@ func (m *Module) function(r *reader, f *funcInfo) {
 	if r.err == nil && depth != 0 {
 		r.fail(fmt.Errorf("it has no end"))
 	}
-	f.entry = f.calls && !looped
 }
 
 // onward reports whether nothing but the next instruction, or a trap, can follow.

@@ -310,6 +310,9 @@ func (m *Module) check() error {
 		return fmt.Errorf("the function %d does not exist, there are %d", m.maxRef, total)
 	}
 	for _, i := range m.Imports {
+		if i.Kind == KindFunc && uint64(i.index) >= uint64(len(m.params)) {
+			return fmt.Errorf("the type %d of the import %q %q does not exist", i.index, i.Module, i.Name)
+		}
 		if i.Module == HostModule {
 			return fmt.Errorf("the import %q %q is reserved for the server", i.Module, i.Name)
 		}

@@ -12,7 +12,8 @@ type Options struct {
 	// TableLimit is the maximum of every table, in elements. It is an error for a table to start with more.
 	TableLimit uint64
 	// Fuel is how many steps guest code may go from one call of yield to the next; 0 for none at all. A step is a
-	// passage of a loop's head, the call of a function that calls others, or 4 KiB of a bulk operation.
+	// turn of a loop, the call of a function that calls others, or 4 KiB of a bulk operation; turns are counted in
+	// batches of 32.
 	Fuel uint32
 	// Reset exports the mutable globals, under the names of GlobalExport, and the start function, takes the maximum
 	// of the memory away, and has the guest report the descriptors it closes.

@@ -65,7 +65,11 @@ func (g *generator) loop(counters, loops int) {
 		return
 	}
 	counter := uleb(counters + loops)
-	g.emit(opI32Const, byte(1+g.IntN(5)))
+	turns := 1 + g.IntN(5)
+	if loops == 0 && g.IntN(4) == 0 {
+		turns = 20 + g.IntN(40)
+	}
+	g.emit(opI32Const, byte(turns))
 	g.emit(append([]byte{opLocalSet}, counter...)...)
 	if g.IntN(3) == 0 {
 		g.expr(i32, 2)

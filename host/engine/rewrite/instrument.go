@@ -7,7 +7,7 @@ func (w *writer) code() {
 	w.u32(uint32(len(w.m.funcs)))
 	for i := range w.m.funcs {
 		f := &w.m.funcs[i]
-		extra := w.o.Fuel > 0 && (f.loops || f.entry || f.bulk) || w.watch && f.closes
+		extra := w.o.Fuel > 0 && (f.loops || f.calls || f.bulk) || w.watch && f.closes
 		if w.shift == 0 || !extra && !f.refs {
 			w.u32(uint32(f.at.end - f.at.start))
 			w.out = append(w.out, w.m.wasm[f.at.start:f.at.end]...)
@@ -22,24 +22,25 @@ func (w *writer) code() {
 }
 
 // body writes the code of a function with its calls moved, its way paid for and what is watched announced, for which
-// it may need an extra local.
+// it may need extra locals.
 func (w *writer) body(f *funcInfo, extra bool) {
 	wasm := w.m.wasm
 	r := &reader{b: wasm[:f.at.end], off: f.at.start}
-	var steps, bulk []byte
+	var c checks
 	if extra {
 		groups := r.u32()
 		w.u32(groups + 1)
 		w.out = append(w.out, wasm[r.off:f.code]...)
-		w.out = append(w.out, 1, 0x7f) // one more local, an i32
+		w.out = append(w.out, 2, 0x7f) // two more locals of type i32
 		if w.o.Fuel > 0 {
-			steps, bulk = w.checks(f.locals)
+			c = w.checks(f.locals)
 		}
 	} else {
 		w.out = append(w.out, wasm[f.at.start:f.code]...)
 	}
-	if f.entry {
-		w.out = append(w.out, steps...)
+	// A function pays on entry, or at the head of the loop that it comes to at once, as functions of Go programs do.
+	if f.calls && f.first == 0 {
+		w.out = append(w.out, c.entry...)
 	}
 	copied := f.code
 	for r.off = f.code; r.off < f.at.end; {
@@ -47,7 +48,11 @@ func (w *writer) body(f *funcInfo, extra bool) {
 		switch {
 		case in.op == opLoop:
 			w.out = append(w.out, wasm[copied:in.nextAt]...)
-			w.out = append(w.out, steps...)
+			if f.calls && in.start == f.first {
+				w.out = append(w.out, c.entry...)
+			} else {
+				w.out = append(w.out, c.loop...)
+			}
 			copied = in.nextAt
 		case in.op == opCall, in.op == opReturnCall, in.op == opRefFunc:
 			w.out = append(w.out, wasm[copied:in.start]...)
@@ -57,7 +62,7 @@ func (w *writer) body(f *funcInfo, extra bool) {
 			copied = in.nextAt
 		case costly(&in):
 			w.out = append(w.out, wasm[copied:in.start]...)
-			w.out = append(w.out, bulk...)
+			w.out = append(w.out, c.bulk...)
 			copied = in.start
 		}
 	}
@@ -82,35 +87,60 @@ func (w *writer) announce(in instruction, local uint32) {
 	w.u32(w.m.imported + w.shift - 1)
 }
 
-// bulkShift is the binary logarithm of how many bytes of a bulk operation are a step.
-const bulkShift = 12
+const (
+	// bulkShift is the binary logarithm of how many bytes of a bulk operation are a step.
+	bulkShift = 12
+	// batch is how many turns of loops a function takes before it pays for them. A counter in memory would make a short
+	// loop wait for the store of its last turn; this one is in a register. What a function has not paid for when it
+	// returns is forgotten: it is less than a batch, and whoever calls it pays for the call.
+	batch = 32
+)
 
-// checks returns the code that pays for a step and the code that pays for a bulk operation, whose length is on the
-// stack. Both leave the stack as it is, and need a local of type i32.
+// checks is code that pays for steps. It leaves the stack as it is.
+type checks struct {
+	entry []byte // at the beginning of a function
+	loop  []byte // at the head of a loop
+	bulk  []byte // before a bulk operation, whose length is on the stack
+}
+
+// checks returns the code for a function, which has two more locals than it had before: the number of turns that its
+// loops have taken is in the second.
 //
-//	global.get $fuel; i32.const 1; i32.sub; local.tee $n; global.set $fuel
-//	local.get $n; i32.const 1; i32.lt_s; if; call $yield; end
-func (w *writer) checks(local uint32) (steps, bulk []byte) {
+//	entry: global.get $fuel; i32.const 1; i32.sub; local.tee $n; global.set $fuel
+//	       local.get $n; i32.const 1; i32.lt_s; if; call $yield; end
+//	loop:  local.get $turns; i32.const 1; i32.add; local.tee $turns; i32.const 31; i32.and; i32.eqz; if
+//	         the same as on entry with 32 in place of 1
+//	       end
+//	bulk:  local.tee $n, the same with $n>>12
+func (w *writer) checks(locals uint32) (c checks) {
+	n, turns := locals, locals+1
 	op := func(b []byte, op byte, index uint32) []byte {
 		return binary.AppendUvarint(append(b, op), uint64(index))
 	}
-	// rest ends a check: what has been paid is subtracted, and tested.
-	rest := func(b []byte) []byte {
+	// pay takes what is on the stack from what is below it, the fuel, and sees whether it is used up.
+	pay := func(b []byte) []byte {
 		b = append(b, opI32Sub)
-		b = op(b, opLocalTee, local)
+		b = op(b, opLocalTee, n)
 		b = op(b, opGlobalSet, w.fuel)
-		b = op(b, opLocalGet, local)
+		b = op(b, opLocalGet, n)
 		b = append(b, opI32Const, 1, opI32LtS, opIf, 0x40)
 		b = op(b, opCall, w.m.imported) // yield, the first import of ours
 		return append(b, opEnd)
 	}
-	steps = op(steps, opGlobalGet, w.fuel)
-	steps = rest(append(steps, opI32Const, 1))
+	c.entry = op(c.entry, opGlobalGet, w.fuel)
+	c.entry = pay(append(c.entry, opI32Const, 1))
 
-	bulk = op(bulk, opLocalTee, local)
-	bulk = op(bulk, opGlobalGet, w.fuel)
-	bulk = op(bulk, opLocalGet, local)
-	bulk = append(bulk, opI32Const, bulkShift, opI32ShrU)
-	bulk = rest(bulk)
-	return steps, bulk
+	c.loop = op(c.loop, opLocalGet, turns)
+	c.loop = append(c.loop, opI32Const, 1, opI32Add)
+	c.loop = op(c.loop, opLocalTee, turns)
+	c.loop = append(c.loop, opI32Const, batch-1, 0x71, 0x45, opIf, 0x40) // i32.and, i32.eqz
+	c.loop = op(c.loop, opGlobalGet, w.fuel)
+	c.loop = pay(append(c.loop, opI32Const, batch))
+	c.loop = append(c.loop, opEnd)
+
+	c.bulk = op(c.bulk, opLocalTee, n)
+	c.bulk = op(c.bulk, opGlobalGet, w.fuel)
+	c.bulk = op(c.bulk, opLocalGet, n)
+	c.bulk = pay(append(c.bulk, opI32Const, bulkShift, opI32ShrU))
+	return c
 }

@@ -114,6 +114,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"export of nothing", wasm(sect(7, list(slices.Concat(text("a"), []byte{0, 0})))), "function 0 does not exist"},
 		{"export of our global", wasm(sect(7, list(slices.Concat(text("a"), []byte{3, 0})))), "unknown global 0"},
 		{"our import", wasm(sect(1, list([]byte{0x60, 0, 0})), sect(2, list(slices.Concat(text(HostModule), text(YieldImport), []byte{0, 0})))), "reserved"},
+		{"our type as an import's", wasm(sect(2, list(slices.Concat(text("a"), text("b"), []byte{0, 0})))), "type 0 of the import"},
 		{"our export", wasm(sect(5, list([]byte{0, 1})), sect(7, list(slices.Concat(text(FuelExport), []byte{2, 0})))), "reserved"},
 		{"element of unknown form", wasm(sect(9, list(uleb(8)))), "unknown flags 8"},
 		{"global of unknown mutability", wasm(sect(6, list([]byte{i32, 2, 0x41, 0, 0x0b}))), "unknown mutability 2"},

@@ -54,5 +54,20 @@
       (br_if $again (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))))
   (func (export "close") (param i32) (result i32) (call $fd_close (local.get 0)))
   (func (export "renumber") (param i32 i32) (result i32) (call $fd_renumber (local.get 0) (local.get 1)))
+  ;; lcg and hash are what a benchmark of tight loops calls: a generator of random numbers, and FNV-1a of memory.
+  (func (export "lcg") (param i32) (result i64) (local i64)
+    (loop $again
+      (local.set 1 (i64.add (i64.mul (local.get 1) (i64.const 6364136223846793005)) (i64.const 1442695040888963407)))
+      (br_if $again (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+    (local.get 1))
+  (func (export "hash") (param i32) (result i32) (local i32)
+    (local.set 1 (i32.const 0x811c9dc5))
+    (loop $again
+      (local.set 1 (i32.mul (i32.xor (local.get 1) (i32.load8_u (i32.and (local.get 0) (i32.const 0x3ffff)))) (i32.const 0x01000193)))
+      (br_if $again (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+    (local.get 1))
+  (func $fib (export "fib") (param i32) (result i32)
+    (if (result i32) (i32.lt_u (local.get 0) (i32.const 2)) (then (local.get 0))
+      (else (i32.add (call $fib (i32.sub (local.get 0) (i32.const 1))) (call $fib (i32.sub (local.get 0) (i32.const 2)))))))
   (func (export "open") (result i32)
     (call $path_open (i32.const 3) (i32.const 0) (i32.const 100) (i32.const 4) (i32.const 0) (i64.const 2) (i64.const 2) (i32.const 0) (i32.const 200))))
