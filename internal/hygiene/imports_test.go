@@ -40,12 +40,15 @@ var rules = []rule{
 	},
 	{
 		"workers",
-		[]string{"config", "sockets", "scoreboard", "exchange", "internal/proto", "internal/fault", "internal/accesslog", "internal/nethttp"},
+		[]string{"config", "sockets", "scoreboard", "exchange", "internal/proto", "internal/fault", "internal/accesslog", "internal/httprules", "http1"},
 		"workers are given a loaded guest as an exchange.Handler and must not know what it is",
 	},
 	{"workers/sync", []string{"workers", "exchange", "config", "internal/fault"}, "worker classes stand on package workers"},
 	{"workers/threaded", []string{"workers", "exchange", "config", "internal/fault"}, "worker classes stand on package workers"},
-	{"internal/nethttp", []string{"exchange", "internal/fault"}, "the adapter translates net/http to exchange and decides nothing else"},
+	{"http1", []string{"exchange", "internal/httprules", "internal/hangup"}, "the front end turns bytes into exchanges and decides nothing else"},
+	{"internal/httprules", []string{"exchange"}, "the rules of requests know neither of the front ends that obey them"},
+	{"internal/hangup", nil, "closing a connection takes a connection and nothing else"},
+	{"internal/nethttp", []string{"exchange", "internal/fault", "internal/httprules", "internal/hangup"}, "the adapter translates net/http to exchange and decides nothing else"},
 	{
 		"host",
 		[]string{"exchange", "host/engine", "host/httpwasm", "host/cgi", "host/goplugin", "host/upstream", "internal/fault"},

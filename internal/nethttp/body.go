@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/appserver-go/appserver/exchange"
+	"github.com/appserver-go/appserver/internal/httprules"
 )
 
 // prefetchSize is the size of the largest body that is read before the handler is called. It keeps clients that
@@ -49,7 +50,7 @@ func (b *body) failed() error {
 }
 
 // prefetch reads a small body of known length. timeout bounds it; 0 does not.
-func (b *body) prefetch(timeout time.Duration) *refusal {
+func (b *body) prefetch(timeout time.Duration) *httprules.Refusal {
 	if b.err != nil || b.req.ContentLength < 0 || b.req.ContentLength > prefetchSize {
 		return nil
 	}
@@ -63,7 +64,7 @@ func (b *body) prefetch(timeout time.Duration) *refusal {
 		b.buf = b.buf[:len(b.buf)+n]
 	}
 	if err := b.failed(); err != nil {
-		return &refusal{exchange.AsFailure(err).Status, err.Error()}
+		return &httprules.Refusal{Status: exchange.AsFailure(err).Status, Cause: err.Error()}
 	}
 	return nil
 }
@@ -130,7 +131,7 @@ func (b *body) fail(err error) error {
 func sortedNames(h http.Header) []string {
 	var names []string
 	for name := range h {
-		if !hidden(name) && exchange.MayTrail(name) {
+		if !httprules.Hidden(name) && exchange.MayTrail(name) {
 			names = append(names, name)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/appserver-go/appserver/exchange"
+	"github.com/appserver-go/appserver/internal/httprules"
 )
 
 // Call is one request on its way through the server. It is valid until the handler returns.
@@ -44,7 +45,7 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	nc := connOf(r)
 	nc.clean.Store(false)
 	bad := screen(r, s.o.Limits)
-	target, host, badTarget := splitTarget(r.Method, r.RequestURI, r.Host)
+	target, host, badTarget := httprules.Target(r.Method, r.RequestURI, r.Host)
 	if bad == nil {
 		bad = badTarget
 	}
@@ -76,7 +77,7 @@ func (c *Call) fill(s *Server, nc *conn, w http.ResponseWriter, r *http.Request)
 	}
 	c.keys = c.keys[:0]
 	for name := range r.Header {
-		if !hidden(name) {
+		if !httprules.Hidden(name) {
 			c.keys = append(c.keys, name)
 		}
 	}
@@ -97,18 +98,18 @@ func closeAfter(s *Server, r *http.Request) bool {
 }
 
 // refuse answers with a page of the server's own and closes.
-func (c *Call) refuse(s *Server, r *http.Request, bad *refusal) {
+func (c *Call) refuse(s *Server, r *http.Request, bad *httprules.Refusal) {
 	c.CloseConnection()
 	if c.Request.Target == "" {
 		c.Request.Target, c.Request.Host = r.RequestURI, r.Host // for the log; nobody acts on them
 	}
-	page := fmt.Sprintf("%d %s\n", bad.status, http.StatusText(bad.status))
-	c.Response.Replace(bad.status, "text/plain; charset=utf-8", page)
+	page := fmt.Sprintf("%d %s\n", bad.Status, http.StatusText(bad.Status))
+	c.Response.Replace(bad.Status, "text/plain; charset=utf-8", page)
 	if err := c.Response.Finish(); err != nil {
 		c.Response.Abort()
 	}
 	if s.o.Refused != nil {
-		s.o.Refused(&c.Exchange, bad.status, bad.cause)
+		s.o.Refused(&c.Exchange, bad.Status, bad.Cause)
 	}
 }
 

@@ -1,24 +1,16 @@
 package nethttp
 
 import (
-	"errors"
-	"io"
 	"net"
 	"net/http"
 	"sync/atomic"
-	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/appserver-go/appserver/internal/hangup"
 )
 
-const (
-	// writePiece is how much is written under one stall timeout: a peer must take it within that time.
-	writePiece = 64 << 10
-	// lingerTime and lingerBytes bound what is read from a connection after its last response, as in gunicorn.
-	lingerTime  = 2 * time.Second
-	lingerBytes = 64 << 10
-)
+// writePiece is how much is written under one stall timeout: a peer must take it within that time.
+const writePiece = 64 << 10
 
 // connKey is the key of the *conn in the context of its requests.
 type connKey struct{}
@@ -97,57 +89,10 @@ func (c *conn) Close() error {
 	}
 	switch {
 	case c.reset.Load():
-		if t, ok := c.Conn.(interface{ SetLinger(int) error }); ok {
-			_ = t.SetLinger(0) // without it the peer sees an orderly end, which is no worse than what it was sent
-		} else {
-			_ = c.control(func(fd int) error {
-				return unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
-			})
-		}
+		hangup.Reset(c.Conn)
 	case c.stuck.Load():
-	case !c.clean.Load() || c.pending():
-		c.linger()
+	case !c.clean.Load() || hangup.Pending(c.Conn):
+		hangup.Linger(c.Conn)
 	}
 	return c.Conn.Close()
-}
-
-// linger ends the response and reads on until the peer has ended, too.
-func (c *conn) linger() {
-	if err := c.control(func(fd int) error { return unix.Shutdown(fd, unix.SHUT_WR) }); err != nil {
-		return // the peer is gone, or it is no socket
-	}
-	if err := c.Conn.SetReadDeadline(time.Now().Add(lingerTime)); err != nil {
-		return
-	}
-	_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes) // any end of it is an end
-}
-
-// pending reports whether the peer has sent something that nobody read.
-func (c *conn) pending() bool {
-	var one [1]byte
-	err := c.control(func(fd int) error {
-		n, _, err := unix.Recvfrom(fd, one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		if err == nil && n == 0 {
-			return io.EOF
-		}
-		return err
-	})
-	return err == nil
-}
-
-// control runs f on the connection's descriptor.
-func (c *conn) control(f func(fd int) error) error {
-	sc, ok := c.Conn.(syscall.Conn)
-	if !ok {
-		return errors.ErrUnsupported
-	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var ferr error
-	if err := raw.Control(func(fd uintptr) { ferr = f(int(fd)) }); err != nil {
-		return err
-	}
-	return ferr
 }

@@ -23,25 +23,11 @@ import (
 	"time"
 
 	"github.com/appserver-go/appserver/exchange"
+	"github.com/appserver-go/appserver/internal/httprules"
 )
 
-// ServerName is the value of the Server field of every response. A guest's own is dropped, as gunicorn does.
-const ServerName = "appserver"
-
-// minHeadRoom is the least room for all header fields together, beside the request line.
-const minHeadRoom = 32 << 10
-
-// Limits bound a request. Zero means no limit of its own; the head as a whole is always bounded: to RequestLine and
-// four fields of the largest size, at least 32 KiB.
-type Limits struct {
-	RequestLine int   // bytes of the request line; longer ones get 414
-	Fields      int   // header field lines; more get 431
-	FieldSize   int   // bytes of one field line with its end; larger ones get 431
-	Body        int64 // bytes of the body; larger ones get 413
-}
-
-// StatusText returns the reason phrase of a status, "" for an unknown one.
-func StatusText(status int) string { return http.StatusText(status) }
+// Limits bound a request.
+type Limits = httprules.Limits
 
 // Options are the settings of a Server.
 type Options struct {
@@ -92,7 +78,7 @@ func New(o Options) *Server {
 		DisableGeneralOptionsHandler: true,
 		ReadHeaderTimeout:            o.HeaderTimeout,
 		IdleTimeout:                  o.Keepalive,
-		MaxHeaderBytes:               o.Limits.RequestLine + max(minHeadRoom, 4*o.Limits.FieldSize),
+		MaxHeaderBytes:               o.Limits.RequestLine + o.Limits.HeadRoom(),
 		ConnState:                    s.connState,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, connKey{}, c)

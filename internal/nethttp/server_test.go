@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/appserver-go/appserver/exchange"
+	"github.com/appserver-go/appserver/internal/httprules"
 )
 
 const keep = 10 * time.Second
@@ -25,7 +26,7 @@ func TestKeepAliveAndPipelining(t *testing.T) {
 		if err != nil || string(r.Body) != want || r.Close {
 			t.Fatalf("got %+v %v, want %q and an open connection", r, err, want)
 		}
-		if r.Get("server") != ServerName || r.Get("date") == "" || r.Get("content-type") != "" {
+		if r.Get("server") != httprules.ServerName || r.Get("date") == "" || r.Get("content-type") != "" {
 			t.Errorf("fields %v", r.Header)
 		}
 	}
@@ -314,7 +315,7 @@ func TestStalledReader(t *testing.T) {
 	}
 	select {
 	case err := <-failed:
-		if f := exchange.AsFailure(err); f.Status != StatusClientGone || f.Reason != exchange.Canceled {
+		if f := exchange.AsFailure(err); f.Status != httprules.StatusClientGone || f.Reason != exchange.Canceled {
 			t.Errorf("failed with %+v", f)
 		}
 	case <-time.After(10 * time.Second):

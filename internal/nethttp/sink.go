@@ -7,10 +7,8 @@ import (
 	"strconv"
 
 	"github.com/appserver-go/appserver/exchange"
+	"github.com/appserver-go/appserver/internal/httprules"
 )
-
-// StatusClientGone is the status, nginx's, under which a response that could not be sent is logged. It is never sent.
-const StatusClientGone = 499
 
 // sink puts a response on the wire through an http.ResponseWriter.
 type sink struct {
@@ -30,7 +28,7 @@ func (s *sink) WriteHead(status int, fields exchange.Fields, length int64) error
 			h[name] = append(h[name], f.Value)
 		}
 	}
-	h["Server"] = []string{ServerName}
+	h["Server"] = []string{httprules.ServerName}
 	if _, typed := h["Content-Type"]; !typed {
 		h["Content-Type"] = nil // stops net/http from guessing one
 	}
@@ -85,5 +83,5 @@ func clientGone(err error) error {
 	if errors.Is(err, http.ErrBodyNotAllowed) || errors.Is(err, http.ErrContentLength) {
 		return exchange.Fail(http.StatusBadGateway, exchange.BadResponse, "write response: %w", err)
 	}
-	return exchange.Fail(StatusClientGone, exchange.Canceled, "write response: %w", err)
+	return exchange.Fail(httprules.StatusClientGone, exchange.Canceled, "write response: %w", err)
 }
