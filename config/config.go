@@ -58,6 +58,8 @@ type Config struct {
 	GracefulTimeout time.Duration `mapstructure:"graceful_timeout"`
 	// Keepalive is how long an idle connection stays open; 0 closes after each response.
 	Keepalive time.Duration `mapstructure:"keepalive"`
+	// KeepaliveRequests is how many requests a connection may bring; 0 means any number.
+	KeepaliveRequests int `mapstructure:"keepalive_requests"`
 	// HeaderTimeout bounds the reading of a request's head, from its first byte.
 	HeaderTimeout time.Duration `mapstructure:"header_timeout"`
 	// StallTimeout is how long a body or a response may make no progress.

@@ -50,6 +50,12 @@ func timeSettings() []Setting {
 				"nginx).",
 		},
 		{
+			Key: "keepalive_requests", Section: SectionTimes, Kind: Int, Min: 0, Max: 1 << 31, Reload: Workers,
+			Default: "1000",
+			Help:    "requests after which a connection is closed; 0 for any number",
+			Doc:     "It spreads long-lived connections over the workers anew from time to time.",
+		},
+		{
 			Key: "header_timeout", Section: SectionTimes, Kind: Duration, Min: shortest, Max: longest, Reload: Workers,
 			Default: "10s",
 			Help:    "time a client has to send the head of a request",

@@ -15,8 +15,19 @@ var hopByHop = [...]string{
 	"TE", "Trailer", "Transfer-Encoding", "Upgrade",
 }
 
+// hopLengths has a bit for each length that one of those names has: most fields are told apart by it.
+var hopLengths = func() (bits uint32) {
+	for _, h := range hopByHop {
+		bits |= 1 << len(h)
+	}
+	return bits
+}()
+
 // HopByHop reports whether a field of that name belongs to the connection and is dropped from guests' responses.
 func HopByHop(name string) bool {
+	if len(name) > 31 || hopLengths>>len(name)&1 == 0 {
+		return false
+	}
 	for _, h := range hopByHop {
 		if strings.EqualFold(h, name) {
 			return true

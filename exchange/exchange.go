@@ -1,6 +1,6 @@
 // Package exchange is the language a front end and a guest speak: one HTTP request and its response as plain data.
 //
-// A front end (internal/nethttp today) fills the Request, hands the Exchange to a Handler and sends
+// A front end (http1) fills the Request, hands the Exchange to a Handler and sends
 // what the Handler puts into the Response. Guests (host/...), the workers' request path and the front ends meet only
 // here, so neither side knows the other. The package knows no sockets, no net/http and no guest.
 package exchange
@@ -22,7 +22,8 @@ type Exchange struct {
 // response is whole, be it already sent or still buffered; the caller finishes it. An error means that the guest
 // failed: the caller turns it into an error page when nothing was sent yet and breaks the connection off otherwise,
 // so the peer never takes a part for the whole. Errors that know their status are of type *Failure. Serve obeys ctx:
-// its deadline bounds the whole call, and every wait inside watches it. Serve may be called from several goroutines, each with
+// its deadline bounds the whole call, and every wait inside watches it. ctx, like the Exchange, must not be used after
+// Serve has returned. Serve may be called from several goroutines, each with
 // its own Exchange.
 type Handler interface {
 	Serve(ctx context.Context, x *Exchange) error

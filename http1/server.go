@@ -1,0 +1,147 @@
+// Package http1 is the server's own HTTP/1 front end: it reads requests from connections (RFC 9110, RFC 9112), refuses
+// the ones that must not be interpreted, and hands the rest to a function as exchanges. The worker classes run one
+// Server each. It knows no guests, slots or queues; it speaks neither TLS nor HTTP/2.
+//
+// Whatever two parsers could understand in two ways is refused, and the connection closed: a Content-Length beside a
+// Transfer-Encoding, either of them twice, lines that do not end in CR LF, folded fields, blanks before a colon,
+// control characters, and more (head.go, framing.go, chunk.go). So no part of a request ever becomes another request.
+//
+// A request costs no allocation in the steady state. The strings of exchange.Request point into the connection's
+// buffer, which the exchange's contract allows; buffers belong to calls, which come from a pool, and a connection that
+// waits for its next request has none. Deadlines are armed lazily (deadline.go), responses that fit
+// exchange.BufferSize go out in one write.
+//
+// Clients that go away while their request runs are not watched for: it takes reading ahead, and a client may close its
+// sending side and still wait for the answer. Such a request runs to its end or its deadline.
+package http1
+
+import (
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/appserver-go/appserver/exchange"
+	"github.com/appserver-go/appserver/internal/httprules"
+)
+
+// Limits bound a request.
+type Limits = httprules.Limits
+
+// Options are the settings of a Server.
+type Options struct {
+	// Handler answers a call. It is called from the connection's goroutine and must have finished or aborted the
+	// response when it returns; one that did neither is aborted.
+	Handler func(*Call)
+	// Refused is told of each request that was answered with an error without Handler; what of the request could not be
+	// read is empty. cause quotes nothing of the request. May be nil.
+	Refused func(x *exchange.Exchange, status int, cause string)
+	// Limits bound requests.
+	Limits Limits
+	// Keepalive is how long an idle connection stays open; 0 closes connections after each response.
+	Keepalive time.Duration
+	// KeepaliveRequests is how many requests a connection may bring; 0 means any number.
+	KeepaliveRequests int
+	// HeaderTimeout bounds the reading of a head, counted from when the connection was accepted or, on a
+	// connection in use, from the head's first bytes. 0 means no bound.
+	HeaderTimeout time.Duration
+	// StallTimeout is how long a body or a response may make no progress. 0 means no bound.
+	StallTimeout time.Duration
+	// PrefetchTimeout bounds the reading of a small body before Handler is called. 0 means no bound.
+	PrefetchTimeout time.Duration
+	// Log is told of panics.
+	Log *slog.Logger
+}
+
+// Server serves HTTP/1 connections. Its methods may be called from any goroutine.
+type Server struct {
+	o       Options
+	epoch   time.Time // what the clock of deadlines counts from
+	date    dateCache
+	calls   sync.Pool
+	closing atomic.Bool // every response says Connection: close
+	parting atomic.Bool // connections are closed when they fall idle
+	cut     atomic.Bool // connections are closed without ceremony
+
+	mu     sync.Mutex
+	conns  map[*conn]struct{}
+	served bool          // Serve has returned: no connection follows
+	empty  chan struct{} // closed when served and conns is empty
+}
+
+// New makes a Server.
+func New(o Options) *Server {
+	s := &Server{o: o, epoch: time.Now().Add(-time.Second), conns: make(map[*conn]struct{}), empty: make(chan struct{})}
+	s.calls.New = func() any { return newCall() }
+	return s
+}
+
+// Serve answers connections from l until l.Accept fails, which is the way to stop it; it closes l. Connections that
+// are open then are served on. It returns l's error and may be called once.
+func (s *Server) Serve(l net.Listener) error {
+	defer l.Close()
+	for {
+		nc, err := l.Accept()
+		s.mu.Lock()
+		if err != nil {
+			s.served = true
+			s.checkEmpty()
+			s.mu.Unlock()
+			return err
+		}
+		c := newConn(nc, s)
+		s.conns[c] = struct{}{}
+		s.mu.Unlock()
+		go c.serve() // ends with the connection; Empty waits for it
+	}
+}
+
+// CloseConnections makes every response from now on the last of its connection. Idle connections are left alone until
+// their next request or the end of keep-alive, so that a client whose request is on its way gets its answer.
+func (s *Server) CloseConnections() { s.closing.Store(true) }
+
+// CloseIdle closes the connections that have had a response and wait for the next request, now and from now on. A
+// request that crosses with it on the wire is lost.
+func (s *Server) CloseIdle() {
+	s.parting.Store(true)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		if c.idle.Load() {
+			c.nc.Close()
+		}
+	}
+}
+
+// Close cuts all connections off. Handlers that run are not waited for; Empty tells when the last is gone. It always
+// returns nil.
+func (s *Server) Close() error {
+	s.cut.Store(true)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		c.nc.Close()
+	}
+	return nil
+}
+
+// Empty returns a channel that is closed when Serve has returned and the last connection is gone.
+func (s *Server) Empty() <-chan struct{} { return s.empty }
+
+// remove forgets a connection whose goroutine is about to end.
+func (s *Server) remove(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+	s.checkEmpty()
+}
+
+func (s *Server) checkEmpty() {
+	if s.served && len(s.conns) == 0 {
+		close(s.empty)
+	}
+}
+
+// now returns the time on the clock of deadlines. It is monotonic and cheaper than time.Now.
+func (s *Server) now() time.Duration { return time.Since(s.epoch) }
