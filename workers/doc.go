@@ -1,7 +1,7 @@
 // Package workers is the worker process: its boot, the worker classes' common ground, and its end. cmd/appserver calls
 // Main in processes that the arbiter has started and registers the classes, which are packages of their own. What a
 // guest is, how it is loaded and where logs go, workers are told by functions in Options; they parse no HTTP
-// (internal/nethttp) and open no sockets (the arbiter does).
+// (http1) and open no sockets (the arbiter does).
 //
 // A worker's life:
 //

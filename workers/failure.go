@@ -9,7 +9,8 @@ import (
 	"time"
 
 	"github.com/appserver-go/appserver/exchange"
-	"github.com/appserver-go/appserver/internal/nethttp"
+	"github.com/appserver-go/appserver/http1"
+	"github.com/appserver-go/appserver/internal/httprules"
 	"github.com/appserver-go/appserver/scoreboard"
 )
 
@@ -20,7 +21,7 @@ const (
 )
 
 // classify finds out what the failure of a call means to its client.
-func classify(c *nethttp.Call, err error) *exchange.Failure {
+func classify(c *http1.Call, err error) *exchange.Failure {
 	var f *exchange.Failure
 	body := c.BodyErr()
 	switch {
@@ -49,8 +50,8 @@ func classify(c *nethttp.Call, err error) *exchange.Failure {
 // sendFailure answers with a page of the server's own that tells nothing of the cause. Where a part of the guest's
 // response is out already, or the client is gone, the connection is broken off.
 func sendFailure(resp *exchange.Response, id string, f *exchange.Failure) {
-	page := strconv.Itoa(f.Status) + " " + nethttp.StatusText(f.Status) + "\nrequest id: " + id + "\n"
-	if f.Status == nethttp.StatusClientGone || !resp.Replace(f.Status, "text/plain; charset=utf-8", page) {
+	page := strconv.Itoa(f.Status) + " " + httprules.StatusText(f.Status) + "\nrequest id: " + id + "\n"
+	if f.Status == httprules.StatusClientGone || !resp.Replace(f.Status, "text/plain; charset=utf-8", page) {
 		resp.Abort()
 		return
 	}

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/appserver-go/appserver/exchange"
+	"github.com/appserver-go/appserver/http1"
 	"github.com/appserver-go/appserver/internal/fault"
-	"github.com/appserver-go/appserver/internal/nethttp"
 	"github.com/appserver-go/appserver/scoreboard"
 )
 
@@ -41,8 +41,9 @@ type Front struct {
 	env     *Env
 	gate    *gate
 	slots   *Slots
-	server  *nethttp.Server
+	server  *http1.Server
 	timeout time.Duration
+	release func(slot int) // the gate's
 
 	base context.Context // of all requests; ends when they are cut off
 	cut  context.CancelCauseFunc
@@ -59,18 +60,20 @@ func NewFront(e *Env, p Policy) (*Front, error) {
 	f.slots = NewSlots(p.Slots, p.Queue, func(d int) { e.Board.Add(scoreboard.Queued, int64(d)) })
 	count := func(d int) { e.Board.Add(scoreboard.Connections, int64(d)) }
 	f.gate = newGate(e, f.slots, p.Patience, count)
-	f.server = nethttp.New(nethttp.Options{
+	f.release = f.gate.release
+	f.server = http1.New(http1.Options{
 		Handler: f.handle,
 		Refused: e.Service.refused,
-		Limits: nethttp.Limits{
+		Limits: http1.Limits{
 			RequestLine: c.LimitRequestLine, Fields: c.LimitRequestFields,
 			FieldSize: c.LimitRequestFieldSize, Body: int64(c.LimitRequestBody),
 		},
-		Keepalive:       p.Keepalive,
-		HeaderTimeout:   c.HeaderTimeout,
-		StallTimeout:    c.StallTimeout,
-		PrefetchTimeout: c.Timeout,
-		Log:             e.Log,
+		Keepalive:         p.Keepalive,
+		KeepaliveRequests: c.KeepaliveRequests,
+		HeaderTimeout:     c.HeaderTimeout,
+		StallTimeout:      c.StallTimeout,
+		PrefetchTimeout:   c.Timeout,
+		Log:               e.Log,
 	})
 	return f, nil
 }
@@ -146,17 +149,17 @@ func (f *Front) cutOff() error {
 }
 
 // handle answers one call.
-func (f *Front) handle(c *nethttp.Call) {
+func (f *Front) handle(c *http1.Call) {
 	start := time.Now()
-	err := f.env.Service.receive(&c.Request)
+	err := f.env.Service.receive(c)
 	if err == nil {
-		err = f.run(c)
+		err = f.run(c, start)
 	}
 	f.env.Service.answer(c, start, err)
 }
 
 // run takes the call through a slot.
-func (f *Front) run(c *nethttp.Call) (err error) {
+func (f *Front) run(c *http1.Call, start time.Time) (err error) {
 	claim, crowded, err := f.gate.claim(c.NetConn())
 	if crowded {
 		c.CloseConnection()
@@ -164,12 +167,16 @@ func (f *Front) run(c *nethttp.Call) (err error) {
 	if err != nil {
 		return overloaded(err)
 	}
+	waits := claim.waits()
 	slot, err := claim.Wait(f.base, f.timeout)
 	if err != nil {
 		return overloaded(err)
 	}
-	defer func() { f.env.Service.leave(slot, err, func() { f.gate.release(slot) }) }()
-	return f.env.Service.run(f.base, slot, c)
+	if waits {
+		start = time.Now()
+	}
+	defer func() { f.env.Service.leave(slot, err, f.release) }()
+	return f.env.Service.run(f.base, slot, c, start)
 }
 
 // overloaded makes a failure of an error of Slots. The end of the base context is one already.

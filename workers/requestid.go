@@ -4,7 +4,9 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"strconv"
+	"strings"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/appserver-go/appserver/exchange"
 )
@@ -25,11 +27,27 @@ func newRequestIDs() *requestIDs {
 	return &requestIDs{prefix: hex.EncodeToString(b[:]) + "-"}
 }
 
-// assign sets r.ID.
-func (ids *requestIDs) assign(r *exchange.Request) {
-	id := r.Fields.Get("X-Request-Id")
-	if len(id) > maxRequestID || !exchange.ValidName(id) {
-		id = ids.prefix + strconv.FormatUint(ids.n.Add(1), 16)
+// assign sets r.ID. An ID made here is written to room, if it fits, and lives as long as that.
+func (ids *requestIDs) assign(r *exchange.Request, room []byte) {
+	if id := clientID(r.Fields); id != "" {
+		r.ID = id
+		return
 	}
-	r.ID = id
+	id := append(room[:0], ids.prefix...)
+	id = strconv.AppendUint(id, ids.n.Add(1), 16)
+	r.ID = unsafe.String(&id[0], len(id))
+}
+
+// clientID returns the client's ID for its request, if it is sane.
+func clientID(fields exchange.Fields) string {
+	for i := range fields {
+		f := &fields[i]
+		if len(f.Name) == len("X-Request-Id") && strings.EqualFold(f.Name, "X-Request-Id") {
+			if len(f.Value) > maxRequestID || !exchange.ValidName(f.Value) {
+				return ""
+			}
+			return f.Value
+		}
+	}
+	return ""
 }

@@ -13,7 +13,7 @@ import (
 
 	"github.com/appserver-go/appserver/config"
 	"github.com/appserver-go/appserver/exchange"
-	"github.com/appserver-go/appserver/internal/nethttp"
+	"github.com/appserver-go/appserver/http1"
 	"github.com/appserver-go/appserver/scoreboard"
 )
 
@@ -41,6 +41,7 @@ type Service struct {
 	trust    *Trust
 	ids      *requestIDs
 	failures *limiter
+	contexts contexts
 	lifetime uint64 // requests until Retire, 0 for ever
 	served   atomic.Uint64
 }
@@ -59,24 +60,25 @@ func NewService(o ServiceOptions) (*Service, error) {
 }
 
 // receive prepares a request for the guest. The error is a *exchange.Failure.
-func (s *Service) receive(r *exchange.Request) error {
-	s.ids.assign(r)
-	return s.trust.Apply(r)
+func (s *Service) receive(c *http1.Call) error {
+	s.ids.assign(&c.Request, c.Scratch[:])
+	return s.trust.Apply(&c.Request)
 }
 
-// run has the guest answer a call in a slot, which leave must follow. The time it may take counts from here. base ends
+// run has the guest answer a call in a slot, which leave must follow. The time it may take counts from start. base ends
 // when the worker cuts requests off.
-func (s *Service) run(base context.Context, slot int, c *nethttp.Call) (err error) {
-	start := time.Now()
-	s.o.Board.Row(slot).Begin(describe(&c.Request), start)
-	ctx, cancel := context.WithCancel(base)
+func (s *Service) run(base context.Context, slot int, c *http1.Call, start time.Time) (err error) {
+	var call scoreboard.Call
+	describe(&call, &c.Request)
+	s.o.Board.Row(slot).Begin(&call, start)
+	var deadline time.Time
 	if t := s.o.Config.Timeout; t > 0 {
-		deadline := start.Add(t)
-		ctx, cancel = context.WithDeadline(base, deadline)
+		deadline = start.Add(t)
 		c.SetDeadline(deadline)
 		defer c.SetDeadline(time.Time{})
 	}
-	defer cancel()
+	ctx := s.contexts.get(base, deadline)
+	defer s.contexts.put(ctx)
 	defer func() {
 		if p := recover(); p != nil {
 			err = &exchange.Failure{
@@ -90,24 +92,35 @@ func (s *Service) run(base context.Context, slot int, c *nethttp.Call) (err erro
 // leave clears the slot's row and calls free, at once or, where the guest could not be stopped, when it is done at last.
 // Until then the arbiter sees the slot taken by the same request, and in the end kills the worker. err is what run
 // returned.
-func (s *Service) leave(slot int, err error, free func()) {
+func (s *Service) leave(slot int, err error, free func(slot int)) {
 	row := s.o.Board.Row(slot)
-	var f *exchange.Failure
-	if !errors.As(err, &f) || f.Running == nil {
-		row.End()
-		free()
+	if running := runningOf(err); running != nil {
+		row.Answered()
+		go func() { // ends with the guest's request, or with the process
+			<-running
+			row.End()
+			free(slot)
+		}()
 		return
 	}
-	row.Answered()
-	go func() { // ends with the guest's request, or with the process
-		<-f.Running
-		row.End()
-		free()
-	}()
+	row.End()
+	free(slot)
+}
+
+// runningOf returns the channel that is closed when the guest of a failed request is done, nil if it is done already.
+func runningOf(err error) <-chan struct{} {
+	if err == nil {
+		return nil
+	}
+	var f *exchange.Failure
+	if !errors.As(err, &f) {
+		return nil
+	}
+	return f.Running
 }
 
 // answer completes the response and accounts for it. err is why there is none of the guest's.
-func (s *Service) answer(c *nethttp.Call, start time.Time, err error) {
+func (s *Service) answer(c *http1.Call, start time.Time, err error) {
 	resp := &c.Response
 	if err == nil {
 		err = resp.Finish()
@@ -133,7 +146,7 @@ func (s *Service) answer(c *nethttp.Call, start time.Time, err error) {
 // refused accounts for a request that the front end answered itself.
 func (s *Service) refused(x *exchange.Exchange, status int, cause string) {
 	r := &x.Request
-	s.ids.assign(r)
+	s.ids.assign(r, nil)
 	start := time.Now()
 	if s.o.Log.Enabled(context.Background(), slog.LevelDebug) {
 		s.o.Log.Debug("Request refused", "request_id", r.ID, "peer", r.RemoteAddr, "status", status, "cause", cause)
@@ -144,23 +157,21 @@ func (s *Service) refused(x *exchange.Exchange, status int, cause string) {
 
 // count counts a response.
 func (s *Service) count(status int) {
-	s.o.Board.Add(scoreboard.Requests, 1)
 	class := min(max(status/100, 1), 5)
 	s.o.Board.Add(scoreboard.Informs+scoreboard.Counter(class-1), 1)
+	s.o.Board.Add(scoreboard.Requests, 1) // last: who sees the total sees its parts
 }
 
-// describe returns what the scoreboard shows of a request.
-func describe(r *exchange.Request) *scoreboard.Call {
-	c := &scoreboard.Call{
-		ID: r.ID, Method: r.Method, Proto: r.Proto, RemoteAddr: r.RemoteAddr, Host: r.Host, Target: r.Target,
-	}
+// describe fills in what the scoreboard shows of a request.
+func describe(c *scoreboard.Call, r *exchange.Request) {
+	c.ID, c.Method, c.Proto, c.RemoteAddr, c.Host, c.Target = r.ID, r.Method, r.Proto, r.RemoteAddr, r.Host, r.Target
 	for i := range r.Fields {
-		switch f := &r.Fields[i]; {
-		case c.Referer == "" && strings.EqualFold(f.Name, "Referer"):
+		f := &r.Fields[i]
+		switch {
+		case len(f.Name) == len("Referer") && c.Referer == "" && strings.EqualFold(f.Name, "Referer"):
 			c.Referer = f.Value
-		case c.UserAgent == "" && strings.EqualFold(f.Name, "User-Agent"):
+		case len(f.Name) == len("User-Agent") && c.UserAgent == "" && strings.EqualFold(f.Name, "User-Agent"):
 			c.UserAgent = f.Value
 		}
 	}
-	return c
 }

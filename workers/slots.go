@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"sync"
 	"time"
 )
@@ -23,8 +24,10 @@ type Slots struct {
 	queued func(delta int)
 
 	mu    sync.Mutex
-	free  []int     // a stack: the slot used last has the warmest guest
+	free  []*Claim  // a stack: the slot used last has the warmest guest
 	queue list.List // of *Claim
+
+	granted []*Claim // by slot: what is returned for one that is free, to be used again
 }
 
 // Claim is a request for a slot.
@@ -44,8 +47,10 @@ func NewSlots(n, limit int, queued func(delta int)) *Slots {
 	}
 	s.size = n
 	for i := n - 1; i >= 0; i-- {
-		s.free = append(s.free, i)
+		s.free = append(s.free, &Claim{slots: s, slot: i})
 	}
+	s.granted = slices.Clone(s.free)
+	slices.Reverse(s.granted)
 	return s
 }
 
@@ -54,9 +59,9 @@ func (s *Slots) Claim() (*Claim, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if n := len(s.free); n > 0 {
-		slot := s.free[n-1]
+		c := s.free[n-1]
 		s.free = s.free[:n-1]
-		return &Claim{slots: s, slot: slot}, nil
+		return c, nil
 	}
 	if s.queue.Len() >= s.limit {
 		return nil, ErrQueueFull
@@ -66,6 +71,9 @@ func (s *Slots) Claim() (*Claim, error) {
 	s.queued(1)
 	return c, nil
 }
+
+// waits reports whether Wait may have to wait.
+func (c *Claim) waits() bool { return c.ready != nil }
 
 // Wait waits until the claim is granted and returns the slot, which must be given back with Release. It gives up with
 // ErrQueueTimeout after timeout, 0 meaning never, and with the context's cause.
@@ -104,7 +112,7 @@ func (s *Slots) Release(slot int) {
 	defer s.mu.Unlock()
 	first := s.queue.Front()
 	if first == nil {
-		s.free = append(s.free, slot)
+		s.free = append(s.free, s.granted[slot])
 		return
 	}
 	c, _ := s.queue.Remove(first).(*Claim)

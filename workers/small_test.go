@@ -18,7 +18,7 @@ func TestRequestIDs(t *testing.T) {
 		"abc-123": true, strings.Repeat("a", 64): true, strings.Repeat("a", 65): false, "": false, "a b": false, "a\x1b": false, "é": false,
 	} {
 		r := &exchange.Request{Fields: exchange.Fields{{Name: "x-request-id", Value: id}}}
-		ids.assign(r)
+		ids.assign(r, nil)
 		if (r.ID == id) != kept || r.ID == "" {
 			t.Errorf("%q became %q", id, r.ID)
 		}
@@ -26,8 +26,8 @@ func TestRequestIDs(t *testing.T) {
 	seen := map[string]bool{}
 	for range 1000 {
 		var a, b exchange.Request
-		ids.assign(&a)
-		newRequestIDs().assign(&b)
+		ids.assign(&a, make([]byte, 64))
+		newRequestIDs().assign(&b, nil)
 		if seen[a.ID] || seen[b.ID] || !exchange.ValidName(a.ID) {
 			t.Fatalf("ids %q and %q", a.ID, b.ID)
 		}

@@ -105,10 +105,10 @@ func TestFailuresBecomePages(t *testing.T) {
 	if r := p.Get(t, "/"); r.Status != 200 {
 		t.Errorf("afterwards the worker answers %d", r.Status)
 	}
+	// A response is counted when it has been sent.
+	workertest.WaitFor(t, "counters", func() bool { return w.Board.Snapshot().Counters[scoreboard.Requests] == 7 })
 	s := w.Board.Snapshot()
-	for c, want := range map[scoreboard.Counter]int64{
-		scoreboard.Requests: 7, scoreboard.ServerFails: 5, scoreboard.Successes: 2, scoreboard.Traps: 1, scoreboard.Timeouts: 1,
-	} {
+	for c, want := range map[scoreboard.Counter]int64{scoreboard.ServerFails: 5, scoreboard.Successes: 2, scoreboard.Traps: 1, scoreboard.Timeouts: 1} {
 		if s.Counters[c] != want {
 			t.Errorf("counter %d is %d, want %d", c, s.Counters[c], want)
 		}
@@ -245,7 +245,7 @@ func TestClientGoneInItsBody(t *testing.T) {
 	p := workertest.Listen(t)
 	w := workertest.Start(t, p, threaded.New, workertest.Options{
 		Config: workertest.Config(), Guest: newGuest().serve,
-		Access: func(r *accesslog.Record) { statuses.Store(r.Target, r.Status) },
+		Access: func(r *accesslog.Record) { statuses.Store(strings.Clone(r.Target), r.Status) },
 	})
 	c := p.Dial(t)
 	if err := c.Send([]byte("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nabc")); err != nil {

@@ -213,7 +213,7 @@ func serving() string {
 	buf = buf[:runtime.Stack(buf, true)]
 	var left []string
 	for stack := range strings.SplitSeq(string(buf), "\n\n") {
-		for _, mark := range []string{"net/http.(*conn).serve", "workers.(*Front)", "workers.(*gate)", "nethttp.(*"} {
+		for _, mark := range []string{"http1.(*conn)", "http1.(*Server)", "workers.(*Front)", "workers.(*gate)"} {
 			if strings.Contains(stack, mark) {
 				left = append(left, stack)
 				break
