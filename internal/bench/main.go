@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -18,19 +20,25 @@ import (
 const (
 	serverCore = 0
 	loadCore   = 1
+
+	keepalive = 30 * time.Second
 )
 
 func main() {
-	if len(os.Args) == 3 && os.Args[1] == "native" {
-		serveNative(os.Args[2])
+	if len(os.Args) == 3 && (os.Args[1] == "native" || os.Args[1] == "front") {
+		serveHere(os.Args[1], os.Args[2])
 		return
 	}
 	seconds := flag.Float64("seconds", 3, "how long to load each server")
 	clients := flag.Int("clients", 64, "connections at a time")
 	binary := flag.String("appserver", "./appserver", "the appserver to measure")
+	only := flag.String("only", "", "measure the servers whose names contain this, and the native ones")
 	guest := flag.String("guest", "testdata/wasm/hello.wasm", "the guest to serve")
 	flag.Parse()
-	if err := compare(cases(*binary, *guest), *clients, time.Duration(*seconds*float64(time.Second))); err != nil {
+	chosen := slices.DeleteFunc(cases(*binary, *guest), func(c benchCase) bool {
+		return !strings.Contains(c.name, *only) && !strings.Contains(c.name, "native")
+	})
+	if err := compare(chosen, *clients, time.Duration(*seconds*float64(time.Second))); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -46,6 +54,7 @@ type benchCase struct {
 func cases(binary, guest string) []benchCase {
 	self := "/proc/self/exe"
 	native := func(addr string) []string { return []string{self, "native", addr} }
+	front := func(addr string) []string { return []string{self, "front", addr} }
 	serve := func(extra ...string) func(string) []string {
 		return func(addr string) []string {
 			argv := []string{binary, "serve", guest, "--bind", addr, "--log-level", "warn", "--log-format", "logfmt"}
@@ -54,7 +63,9 @@ func cases(binary, guest string) []benchCase {
 	}
 	return []benchCase{
 		{"native net/http, keep-alive", true, native},
+		{"http1 alone, native handler, keep-alive", true, front},
 		{"threaded, 1 worker x 4, keep-alive", true, serve("-w", "1", "-k", "threaded", "--threads", "4")},
+		{"the same without interruption", true, serve("-w", "1", "-k", "threaded", "--threads", "4", "--guest-interrupt", "off")},
 		{"threaded, 2 workers x 4, keep-alive", true, serve("-w", "2", "-k", "threaded", "--threads", "4")},
 		{"native net/http, close", false, native},
 		{"sync, 1 worker, close", false, serve("-w", "1", "-k", "sync")},
