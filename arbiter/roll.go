@@ -129,9 +129,15 @@ func (a *Arbiter) roll(now time.Time) {
 			booting++
 		}
 	}
-	if done && a.reload != nil && a.reload.rolling {
+	if done && a.reload != nil && a.reload.rolling && !a.oldAccept() {
 		a.endRoll()
 	}
+}
+
+// oldAccept reports whether a worker of a past generation may still accept: whoever is told that a reload is complete gets
+// answers of the new generation only.
+func (a *Arbiter) oldAccept() bool {
+	return slices.ContainsFunc(a.workers, func(w *worker) bool { return w.spec.gen != a.gen && w.served() && !w.closed })
 }
 
 // rollDue returns when roll has something to do that no event announces, or zero.
