@@ -64,8 +64,9 @@ func cases(binary, guest string) []benchCase {
 	return []benchCase{
 		{"native net/http, keep-alive", true, native},
 		{"http1 alone, native handler, keep-alive", true, front},
-		{"threaded, 1 worker x 4, keep-alive", true, serve("-w", "1", "-k", "threaded", "--threads", "4")},
-		{"the same without interruption", true, serve("-w", "1", "-k", "threaded", "--threads", "4", "--guest-interrupt", "off")},
+		{"threaded, 1 worker x 4, shared", true, serve("-w", "1", "-k", "threaded", "--threads", "4", "--guest-isolation", "shared")},
+		{"threaded, 1 worker x 4, reset", true, serve("-w", "1", "-k", "threaded", "--threads", "4", "--guest-isolation", "reset")},
+		{"threaded, 1 worker x 4, shared, no interrupt", true, serve("-w", "1", "-k", "threaded", "--threads", "4", "--guest-isolation", "shared", "--guest-interrupt", "off")},
 		{"threaded, 2 workers x 4, keep-alive", true, serve("-w", "2", "-k", "threaded", "--threads", "4")},
 		{"native net/http, close", false, native},
 		{"sync, 1 worker, close", false, serve("-w", "1", "-k", "sync")},
@@ -80,7 +81,7 @@ func compare(all []benchCase, clients int, d time.Duration) error {
 		return err
 	}
 	fmt.Printf("%d connections, %v each, server on core %d, load on core %d, %s\n\n", clients, d, serverCore, loadCore, runtime.Version())
-	fmt.Printf("%-38s %10s %12s %8s %9s %9s %6s\n", "server", "req/s", "cpu us/req", "ratio", "p50 ms", "p99 ms", "lost")
+	fmt.Printf("%-46s %10s %12s %8s %9s %9s %6s\n", "server", "req/s", "cpu us/req", "ratio", "p50 ms", "p99 ms", "lost")
 	base := map[bool]float64{}
 	for _, c := range all {
 		r, err := measure(context.Background(), c, clients, d)
@@ -90,7 +91,7 @@ func compare(all []benchCase, clients int, d time.Duration) error {
 		if base[c.keepAlive] == 0 {
 			base[c.keepAlive] = r.cpu
 		}
-		fmt.Printf("%-38s %10.0f %12.1f %8.2f %9.2f %9.2f %6d\n", c.name, r.rate, r.cpu, r.cpu/base[c.keepAlive],
+		fmt.Printf("%-46s %10.0f %12.1f %8.2f %9.2f %9.2f %6d\n", c.name, r.rate, r.cpu, r.cpu/base[c.keepAlive],
 			ms(r.p50), ms(r.p99), r.lost)
 	}
 	return nil
