@@ -55,6 +55,7 @@ func (h *head) parse(in *input, l *Limits, fields *exchange.Fields) (done bool, 
 			h.started = true
 			bad = h.requestLine(line)
 		case len(line) == 0:
+			h.options.strip(fields)
 			return true, h.complete(l)
 		default:
 			bad = h.field(line, l, fields)

@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/appserver-go/appserver/exchange"
@@ -8,7 +9,23 @@ import (
 )
 
 // connOptions are the connection options that mean something here (RFC 9110 §7.6.1).
-type connOptions struct{ close, keepAlive bool }
+type connOptions struct {
+	close, keepAlive bool
+	nominated        []string // fields that the client says are the connection's
+}
+
+// neverNominated are fields that a client cannot take from its request by naming them in Connection: without them it
+// would mean something else (RFC 9110 §7.6.1 forbids naming fields that are meant for all recipients).
+var neverNominated = [...]string{"Content-Length", "Content-Type", "Authorization", "Cookie", "Cache-Control"}
+
+// strip removes the nominated fields: they end at this hop.
+func (o *connOptions) strip(fields *exchange.Fields) {
+	for _, name := range o.nominated {
+		if !slices.ContainsFunc(neverNominated[:], func(n string) bool { return strings.EqualFold(n, name) }) {
+			fields.Del(name)
+		}
+	}
+}
 
 // interpret acts on a field that concerns the front end and reports whether guests may see it. Names are told apart by
 // length first, since most fields are none of these.
@@ -65,6 +82,8 @@ func (o *connOptions) add(list string) *httprules.Refusal {
 			o.keepAlive = true
 		case !exchange.ValidName(option):
 			return invalidOption
+		default:
+			o.nominated = append(o.nominated, option)
 		}
 	}
 	return nil

@@ -126,17 +126,17 @@ func (h *Handler) Serve(ctx context.Context, x *exchange.Exchange) error {
 	aborted := h.serveHTTP(w, req)
 	call.body.Close()
 	switch {
-	case call.body.err != nil:
-		return clientFailure(ctx, call.body.err)
 	case w.Err() != nil:
 		return writeFailure(w.Err())
+	case call.err == nil && !aborted: // a whole answer, whatever became of a body that the upstream did not wait for
+		w.Finish()
+		return nil
+	case call.body.err != nil:
+		return clientFailure(ctx, call.body.err)
 	case call.err != nil:
 		return upstreamFailure(ctx, call.err)
-	case aborted:
-		return upstreamFailure(ctx, errors.New("the response was broken off"))
 	}
-	w.Finish()
-	return nil
+	return upstreamFailure(ctx, errors.New("the response was broken off"))
 }
 
 // serveHTTP runs the proxy. It reports whether the proxy gave up in the middle of a response, which it tells servers
