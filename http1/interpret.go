@@ -21,10 +21,15 @@ var neverNominated = [...]string{"Content-Length", "Content-Type", "Authorizatio
 // strip removes the nominated fields: they end at this hop.
 func (o *connOptions) strip(fields *exchange.Fields) {
 	for _, name := range o.nominated {
-		if !slices.ContainsFunc(neverNominated[:], func(n string) bool { return strings.EqualFold(n, name) }) {
+		if !kept(name) {
 			fields.Del(name)
 		}
 	}
+}
+
+// kept reports whether a field stays although Connection names it.
+func kept(name string) bool {
+	return slices.ContainsFunc(neverNominated[:], func(n string) bool { return strings.EqualFold(n, name) })
 }
 
 // interpret acts on a field that concerns the front end and reports whether guests may see it. Names are told apart by
