@@ -39,7 +39,7 @@ var fieldLines = map[string]string{
 	"Proxy-Connection: x\r\nProxy-Authorization: x\r\nProxy-Authenticate: x\r\n": "",
 	"Connection: upgrade\r\nUpgrade: websocket\r\n":                              "",
 	"Connection: keep-alive\r\n":                                                 "",
-	"Connection: , ,Keep-Alive , x-a,\r\nX-A: 1\r\n":                             "X-A=1",
+	"Connection: , ,Keep-Alive , x-b,\r\nX-A: 1\r\nX-B: 2\r\n":                   "X-A=1", // X-B ends at this hop
 	"Connection:\r\n":                          "",
 	"Content-Type: a/b\r\n":                    "Content-Type=a/b",
 	"Content-Length: 0\r\n":                    "Content-Length=0",
