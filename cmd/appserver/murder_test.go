@@ -166,3 +166,20 @@ func TestSleepEndsIn504(t *testing.T) {
 	s.mustGet("/", 200)
 	s.stop()
 }
+
+// Stacks that overflow are not under the guest's memory limit, but what they took is given back.
+func TestOverflowedStacksAreGivenBack(t *testing.T) {
+	s := start(t, wasm("hostile"), "-w", "1", "-k", "threaded", "--threads", "4")
+	worker := s.workers()[0]
+	report := load.Run(t.Context(), load.Plan{
+		Addr: s.addr, Clients: 4, Requests: 2, Check: load.Status(500), Raw: "GET /recurse HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n",
+	})
+	if report.Bad+report.Lost > 0 {
+		t.Errorf("%s", report)
+	}
+	eventually(t, patience, "the memory is given back", func() bool {
+		rss, err := statusValue(worker, "VmRSS")
+		return err == nil && rss < raceFactor*80<<20
+	})
+	s.stop()
+}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
+	"time"
 
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/sys"
@@ -81,7 +83,26 @@ func (i *Instance) trapped(ctx context.Context, err error) *Trap {
 	t := newTrap(ctx, err, i.shift)
 	i.broken = true
 	i.lost = i.lost || t.Kind == KindStackOverflow || errors.As(err, new(*sys.ExitError))
+	if t.Kind == KindStackOverflow {
+		i.engine.reclaimSoon()
+	}
 	return t
+}
+
+// reclaimDelay is how long after a stack overflow its memory is given back: by then the instance is closed, and
+// overflows that come together share one collection.
+const reclaimDelay = time.Second
+
+// reclaimSoon gives the stack of an overflow back to the system. Guests' stacks are on the Go heap, where no limit of
+// ours counts them, and the collector alone would keep them for as long as the worker is idle.
+func (e *Engine) reclaimSoon() {
+	if e.reclaiming.Swap(true) {
+		return
+	}
+	time.AfterFunc(reclaimDelay, func() {
+		e.reclaiming.Store(false)
+		debug.FreeOSMemory()
+	})
 }
 
 // closing is wazero's notice that the module is being closed. When a context ends, the running guest code notices at

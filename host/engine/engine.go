@@ -89,14 +89,15 @@ const (
 // Engine holds the process's wazero Runtime. Modules and host functions are added to it by one goroutine at a time;
 // everything else is safe for concurrent use.
 type Engine struct {
-	opts      Options
-	runtime   wazero.Runtime
-	cache     wazero.CompilationCache // nil without a directory
-	inUse     bool                    // the runtime holds more than the WASI functions
-	budget    budget
-	instances atomic.Int64
-	live      sync.Map // api.Module -> *Instance, for host functions
-	dirty     dirtyPages
+	opts       Options
+	runtime    wazero.Runtime
+	cache      wazero.CompilationCache // nil without a directory
+	inUse      bool                    // the runtime holds more than the WASI functions
+	budget     budget
+	instances  atomic.Int64
+	reclaiming atomic.Bool // a reclaim is due
+	live       sync.Map    // api.Module -> *Instance, for host functions
+	dirty      dirtyPages
 }
 
 // Stats says what the live instances of an Engine use.
