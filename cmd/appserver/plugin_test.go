@@ -292,12 +292,46 @@ func TestPluginRebuilt(t *testing.T) {
 	if body := string(s.mustGet("/", 200).Body); !strings.Contains(body, " one ") {
 		t.Errorf("a replaced worker serves %q", body)
 	}
+	reloadPlugin(t, s, " two ", func() { s.signal(syscall.SIGHUP) })
 	s.stop()
-	s = start(t, path, "-w", "1")
-	if body := string(s.mustGet("/", 200).Body); !strings.Contains(body, " two ") {
-		t.Errorf("the rebuilt plugin serves %q", body)
+}
+
+// With --reload a build is enough.
+func TestPluginReloadsItself(t *testing.T) {
+	app, err := os.ReadFile(plugin(t, "app"))
+	if err != nil {
+		t.Fatal(err)
 	}
+	old, err := os.ReadFile(plugin(t, "variable"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "app.so")
+	if err := os.WriteFile(path, old, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, path, "-w", "2", "-k", "threaded", "--reload")
+	reloadPlugin(t, s, " one ", func() {
+		if err := os.WriteFile(path+".new", app, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(path+".new", path); err != nil {
+			t.Fatal(err)
+		}
+	})
 	s.stop()
+}
+
+// reloadPlugin makes a reload happen under load, and wants what the new plugin says and no request lost.
+func reloadPlugin(t *testing.T, s *appserver, want string, trigger func()) {
+	t.Helper()
+	stop := hammer(s, s.addr, 8, true)
+	trigger()
+	s.awaitMsg("Reload complete")
+	lostNothing(t, stop())
+	if body := string(s.mustGet("/", 200).Body); !strings.Contains(body, want) {
+		t.Errorf("the new plugin serves %q", body)
+	}
 }
 
 // A build without cgo says so wherever somebody could run into it.

@@ -193,23 +193,10 @@ func TestFewDescriptors(t *testing.T) {
 		c.Close()
 	}
 	s.mustGet("/", 200)
-	if n := s.restarts(); n != 0 {
+	if n := s.count("Worker died"); n != 0 {
 		t.Errorf("%d workers died", n)
 	}
 	s.stop()
-}
-
-// restarts returns how many workers have died.
-func (s *appserver) restarts() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n := 0
-	for _, r := range s.records {
-		if r.msg() == "Worker died" {
-			n++
-		}
-	}
-	return n
 }
 
 // Connections that wait in the kernel's queue at a graceful stop are served like all others: spread over the workers, and

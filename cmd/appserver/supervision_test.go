@@ -18,7 +18,7 @@ const slack = 2 * time.Second
 
 // repeats returns how often to do what must not leak or lose: n times, or ten times as often under TORTURE=1 (make torture).
 func repeats(n int) int {
-	if os.Getenv("TORTURE") != "" {
+	if torture() {
 		return 10 * n
 	}
 	return n
