@@ -68,16 +68,7 @@ func TestBootServeAndDrain(t *testing.T) {
 
 func TestTermDrains(t *testing.T) {
 	a := spawn(t, processConfig(), false)
-	a.ready(t)
-	c, err := load.Dial(t.Context(), a.port)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	if err := c.Send([]byte(workertest.Raw("/slow"))); err != nil {
-		t.Fatal(err)
-	}
-	workertest.WaitFor(t, "the request", func() bool { s := a.board.Snapshot(); return s.Busy() == 1 })
+	c := a.busy(t, "/slow")
 	if err := a.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -183,16 +174,7 @@ func TestByHand(t *testing.T) {
 
 func TestAbortKillsABusyWorker(t *testing.T) {
 	a := spawn(t, processConfig(), false)
-	a.ready(t)
-	c, err := load.Dial(t.Context(), a.port)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	if err := c.Send([]byte(workertest.Raw("/spin?x"))); err != nil {
-		t.Fatal(err)
-	}
-	workertest.WaitFor(t, "the request", func() bool { s := a.board.Snapshot(); return s.Busy() == 1 })
+	a.busy(t, "/spin?x")
 	if err := a.cmd.Process.Signal(syscall.SIGABRT); err != nil {
 		t.Fatal(err)
 	}
@@ -256,4 +238,20 @@ func TestWorkerRunsAsUser(t *testing.T) {
 			t.Errorf("%s is %q, want %q", key, values, w)
 		}
 	}
+}
+
+// busy waits until the worker is ready, and then until a request for path is in its guest.
+func (a *arbiter) busy(t *testing.T, path string) *load.Conn {
+	t.Helper()
+	a.ready(t)
+	c, err := load.Dial(t.Context(), a.port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if err := c.Send([]byte(workertest.Raw(path))); err != nil {
+		t.Fatal(err)
+	}
+	workertest.WaitFor(t, "the request", func() bool { s := a.board.Snapshot(); return s.Busy() == 1 })
+	return c
 }

@@ -68,6 +68,15 @@ func loadConfigIn(dir string, fs *pflag.FlagSet, environ, args []string) (*Loade
 	return &Loaded{Config: cfg, File: file, Sources: l.sources}, nil
 }
 
+// loadServable is loadConfig for commands that cannot do without a guest.
+func loadServable(fs *pflag.FlagSet, environ, args []string) (*Loaded, error) {
+	loaded, err := loadConfig(fs, environ, args)
+	if err != nil {
+		return nil, err
+	}
+	return loaded, loaded.Config.RequireApp()
+}
+
 // layers gathers values, weak sources first, and remembers the source of each.
 type layers struct {
 	viper   *viper.Viper

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -85,7 +86,7 @@ func TestRecyclingByMemoryAndAge(t *testing.T) {
 			first := s.workers()[0]
 			stop := hammer(s, s.addr, 2, false)
 			s.awaitRecord("a replacement", func(r record) bool { return r.msg() == "Draining worker" && r.text("pid") != "" })
-			eventually(t, patience, "the first worker is gone", func() bool { return !contains(s.workers(), first) })
+			eventually(t, patience, "the first worker is gone", func() bool { return !slices.Contains(s.workers(), first) })
 			lostNothing(t, stop())
 			s.stop()
 		})

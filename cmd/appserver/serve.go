@@ -35,10 +35,7 @@ func newServe(p process) *cobra.Command {
 	bindFlags(cmd.Flags())
 	setSectionHelp(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		loaded, err := loadConfig(cmd.Flags(), p.environ, args)
-		if err == nil {
-			err = loaded.Config.RequireApp()
-		}
+		loaded, err := loadServable(cmd.Flags(), p.environ, args)
 		if err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -30,7 +31,7 @@ func TestKilledWorkerIsReplaced(t *testing.T) {
 	syscall.Kill(victim, syscall.SIGKILL)
 	eventually(t, patience, "two workers again", func() bool {
 		now := s.workers()
-		return len(now) == 2 && !contains(now, victim)
+		return len(now) == 2 && !slices.Contains(now, victim)
 	})
 	s.mustGet("/", 200)
 	s.stop()
@@ -106,7 +107,7 @@ func TestKillStormLeavesArbiterFlat(t *testing.T) {
 		syscall.Kill(victim, syscall.SIGKILL)
 		eventually(t, patience, "the victim is replaced", func() bool {
 			now := s.workers()
-			return len(now) == 4 && !contains(now, victim)
+			return len(now) == 4 && !slices.Contains(now, victim)
 		})
 	}
 	for range 10 {
@@ -203,7 +204,7 @@ func TestMaxRequestsReplacesFirst(t *testing.T) {
 	}
 	eventually(t, patience, "both workers are replaced", func() bool {
 		now := s.workers()
-		return len(now) == 2 && !contains(now, first[0]) && !contains(now, first[1])
+		return len(now) == 2 && !slices.Contains(now, first[0]) && !slices.Contains(now, first[1])
 	})
 	s.stop()
 }
@@ -215,18 +216,9 @@ func get(keepAlive bool) string {
 	return "GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
 }
 
-func contains(list []int, n int) bool {
-	for _, m := range list {
-		if m == n {
-			return true
-		}
-	}
-	return false
-}
-
 func sameInts(a, b []int) bool {
 	for _, n := range a {
-		if !contains(b, n) {
+		if !slices.Contains(b, n) {
 			return false
 		}
 	}
