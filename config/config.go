@@ -64,6 +64,8 @@ type Config struct {
 	HeaderTimeout time.Duration `mapstructure:"header_timeout"`
 	// StallTimeout is how long a body or a response may make no progress.
 	StallTimeout time.Duration `mapstructure:"stall_timeout"`
+	// DisconnectGrace is how long a guest may run on when its client has gone; 0 means no bound.
+	DisconnectGrace time.Duration `mapstructure:"disconnect_grace"`
 
 	// LimitRequestLine is the length of the longest request line in bytes.
 	LimitRequestLine int `mapstructure:"limit_request_line"`

@@ -68,6 +68,13 @@ func timeSettings() []Setting {
 			Doc:     "It starts anew with every bit of progress. While a guest holds a slot, timeout bounds the whole of it.",
 		},
 		{
+			Key: "disconnect_grace", Section: SectionTimes, Kind: Duration, Min: shortest, Max: longest, Zero: true,
+			Reload: Workers, Default: "1s",
+			Help: "time a guest may go on after its client has gone; 0 for any",
+			Doc: "Past it the guest is interrupted, and the access log says 499. A client has gone when its connection was closed or reset; " +
+				"one that only ends its sending side gets its response. `timeout` bounds the request in any case.",
+		},
+		{
 			Key: "hook_timeout", Section: SectionTimes, Kind: Duration, Min: shortest, Max: longest, Reload: Live,
 			Default: "10s",
 			Help:    "time a hook's command may take",

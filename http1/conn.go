@@ -32,6 +32,7 @@ type conn struct {
 	readBy   deadline
 	writeBy  deadline
 	idle     atomic.Bool // waiting for a request after a response
+	probing  probing
 
 	reset bool // close so that the peer cannot take what it has for the whole
 	stuck bool // writing failed: there is nobody to be nice to
@@ -99,6 +100,7 @@ func (c *conn) next() bool {
 	if bad != nil {
 		call.refuse(bad)
 	} else {
+		c.probing.silent = true // nobody else looks at it before the handler runs
 		c.s.o.Handler(call)
 	}
 	again := call.end()
@@ -240,6 +242,19 @@ func (c *conn) take() {
 
 // write writes all of p, every piece of it within the time of a stall and the running request's deadline.
 func (c *conn) write(p []byte, now time.Duration) error {
+	c.probing.mu.Lock()
+	defer c.probing.mu.Unlock()
+	c.probing.silent = false
+	if rest := c.probing.rest; rest != "" {
+		c.probing.rest = ""
+		if err := c.writePieces([]byte(rest), now); err != nil {
+			return err
+		}
+	}
+	return c.writePieces(p, now)
+}
+
+func (c *conn) writePieces(p []byte, now time.Duration) error {
 	for {
 		piece := p[:min(writePiece, len(p))]
 		c.writeBy.at(sooner(after(now, c.s.o.StallTimeout), c.call.deadline), c.s.epoch)

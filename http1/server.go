@@ -11,8 +11,8 @@
 // waits for its next request has none. Deadlines are armed lazily (deadline.go), responses that fit
 // exchange.BufferSize go out in one write.
 //
-// Clients that go away while their request runs are not watched for: it takes reading ahead, and a client may close its
-// sending side and still wait for the answer. Such a request runs to its end or its deadline.
+// Clients that go away while their request runs are not watched for, but Call.Gone finds out. A client may close its
+// sending side and still wait for the answer.
 package http1
 
 import (

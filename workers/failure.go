@@ -77,6 +77,9 @@ func (s *Service) countFailure(f *exchange.Failure) {
 
 // failureLevel returns how loud a failure is: clients' and expected ones are not the operator's business.
 func failureLevel(f *exchange.Failure) slog.Level {
+	if f.Status == httprules.StatusClientGone {
+		return slog.LevelInfo
+	}
 	switch f.Reason {
 	case exchange.BadRequest, exchange.Canceled, exchange.NotFound:
 		return slog.LevelDebug

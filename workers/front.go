@@ -43,6 +43,7 @@ type Front struct {
 	slots   *Slots
 	server  *http1.Server
 	timeout time.Duration
+	clients *clients
 	release func(slot int) // the gate's
 
 	base context.Context // of all requests; ends when they are cut off
@@ -61,6 +62,7 @@ func NewFront(e *Env, p Policy) (*Front, error) {
 	count := func(d int) { e.Board.Add(scoreboard.Connections, int64(d)) }
 	f.gate = newGate(e, f.slots, p.Patience, count)
 	f.release = f.gate.release
+	f.clients = newClients(p.Slots, c.DisconnectGrace)
 	f.server = http1.New(http1.Options{
 		Handler: f.handle,
 		Refused: e.Service.refused,
@@ -80,6 +82,7 @@ func NewFront(e *Env, p Policy) (*Front, error) {
 
 // Run implements Class.
 func (f *Front) Run(ctx context.Context) error {
+	defer f.clients.watch()()
 	served := make(chan error, 1)
 	go func() { served <- f.server.Serve(f.gate) }() // ends with the gate, and Run waits for it
 	stop := context.AfterFunc(ctx, func() { f.env.Drain.Begin(Order{}) })
@@ -172,11 +175,14 @@ func (f *Front) run(c *http1.Call, start time.Time) (err error) {
 	if err != nil {
 		return overloaded(err)
 	}
+	defer func() { f.env.Service.leave(slot, err, f.release) }()
 	if waits {
 		start = time.Now()
+		if c.Gone() {
+			return errClientGone(nil)
+		}
 	}
-	defer func() { f.env.Service.leave(slot, err, f.release) }()
-	return f.env.Service.run(f.base, slot, c, start)
+	return f.env.Service.run(f.base, slot, c, start, f.clients)
 }
 
 // overloaded makes a failure of an error of Slots. The end of the base context is one already.

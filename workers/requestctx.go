@@ -51,6 +51,15 @@ func (p *contexts) put(c *requestContext) {
 	c.end(context.Canceled)
 }
 
+// cancel ends a context before its time, unless its request is over.
+func (c *requestContext) cancel() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.over {
+		c.end(context.Canceled)
+	}
+}
+
 // end closes done. The caller holds mu.
 func (c *requestContext) end(err error) {
 	if c.err != nil {

@@ -66,8 +66,8 @@ func (s *Service) receive(c *http1.Call) error {
 }
 
 // run has the guest answer a call in a slot, which leave must follow. The time it may take counts from start. base ends
-// when the worker cuts requests off.
-func (s *Service) run(base context.Context, slot int, c *http1.Call, start time.Time) (err error) {
+// when the worker cuts requests off, and watch looks after the client.
+func (s *Service) run(base context.Context, slot int, c *http1.Call, start time.Time, watch *clients) (err error) {
 	var call scoreboard.Call
 	describe(&call, &c.Request)
 	s.o.Board.Row(slot).Begin(&call, start)
@@ -79,6 +79,12 @@ func (s *Service) run(base context.Context, slot int, c *http1.Call, start time.
 	}
 	ctx := s.contexts.get(base, deadline)
 	defer s.contexts.put(ctx)
+	watch.enter(slot, c, ctx)
+	defer func() {
+		if interrupted := watch.leave(slot); interrupted && err != nil {
+			err = errClientGone(err)
+		}
+	}()
 	defer func() {
 		if p := recover(); p != nil {
 			err = &exchange.Failure{

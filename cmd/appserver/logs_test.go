@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/appserver-go/appserver/internal/load"
+	"github.com/appserver-go/appserver/scoreboard"
 )
 
 // hostileText is what a guest or a client may put into a log.
@@ -109,6 +110,13 @@ func TestLogReadersCannotStopTheServer(t *testing.T) {
 			if report.Done != 8000 || report.Bad+report.Lost > 0 {
 				t.Errorf("%s", report)
 			}
+			eventually(t, patience, "the count of dropped records", func() bool {
+				var drops int64
+				for _, snap := range s.snapshots() {
+					drops += snap.Counters[scoreboard.LogDrops]
+				}
+				return drops > 0
+			})
 			s.stop()
 		})
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -49,18 +50,34 @@ type Port struct {
 // Listen opens a port on the loopback interface. At the end of the test it checks that no worker left a goroutine behind.
 func Listen(t *testing.T) *Port {
 	t.Helper()
+	return listen(t, "tcp", "127.0.0.1:0")
+}
+
+// ListenUnix is Listen with a unix socket.
+func ListenUnix(t *testing.T) *Port {
+	t.Helper()
+	return listen(t, "unix", filepath.Join(t.TempDir(), "sock"))
+}
+
+func listen(t *testing.T, network, addr string) *Port {
+	t.Helper()
 	var lc net.ListenConfig
 	lc.SetMultipathTCP(false)
-	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	l, err := lc.Listen(t.Context(), network, addr)
 	if err != nil {
 		t.Fatal(err)
+	}
+	p := &Port{Addr: l.Addr().String()}
+	if u, ok := l.(*net.UnixListener); ok {
+		u.SetUnlinkOnClose(false)
+		p.Addr = "unix:" + p.Addr
 	}
 	defer l.Close()
-	file, err := l.(*net.TCPListener).File()
+	p.file, err = l.(interface{ File() (*os.File, error) }).File()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Port{Addr: l.Addr().String(), file: file}
+	file := p.file
 	t.Cleanup(func() {
 		file.Close()
 		NoGoroutines(t) // the workers, which were started later, have ended by now
@@ -213,7 +230,7 @@ func serving() string {
 	buf = buf[:runtime.Stack(buf, true)]
 	var left []string
 	for stack := range strings.SplitSeq(string(buf), "\n\n") {
-		for _, mark := range []string{"http1.(*conn)", "http1.(*Server)", "workers.(*Front)", "workers.(*gate)"} {
+		for _, mark := range []string{"http1.(*conn)", "http1.(*Server)", "workers.(*Front)", "workers.(*gate)", "workers.(*clients)"} {
 			if strings.Contains(stack, mark) {
 				left = append(left, stack)
 				break
