@@ -142,7 +142,7 @@ type Hooks struct {
 
 // Guest is the settings of a guest.
 type Guest struct {
-	// Protocol is "auto", "http-wasm" or "cgi".
+	// Protocol is "auto", "http-wasm", "cgi" or "stdio".
 	Protocol string `mapstructure:"protocol"`
 	// MemoryLimit is the most linear memory one instance may have, in bytes.
 	MemoryLimit Size `mapstructure:"memory_limit"`

@@ -110,10 +110,11 @@ func logSettings() []Setting {
 func guestSettings() []Setting {
 	return []Setting{
 		{
-			Key: "guest.protocol", Section: SectionGuest, Kind: Enum, Values: []string{"auto", "http-wasm", "cgi"},
+			Key: "guest.protocol", Section: SectionGuest, Kind: Enum, Values: []string{"auto", "http-wasm", "cgi", "stdio"},
 			Reload: Workers, Default: "auto",
-			Help: "how the guest speaks HTTP: auto, http-wasm or cgi",
-			Doc:  "`auto` looks at what the module imports and exports.",
+			Help: "how the guest speaks HTTP: auto, http-wasm, cgi or stdio",
+			Doc: "`auto` looks at what the module imports and exports. `stdio` is for programs that speak HTTP/1.1 over their " +
+				"standard input and output: nothing in the module tells those from CGI programs.",
 		},
 		{
 			Key: "guest.memory_limit", Section: SectionGuest, Kind: Bytes, Min: 64 << 10, Max: 4 << 30, Reload: Workers,
@@ -146,7 +147,8 @@ func guestSettings() []Setting {
 			Help:    "what a request finds of earlier ones in the guest: reset, shared or fresh",
 			Doc: "`reset` puts the guest's memory back to what it was after its start, to the byte, after every request; the guest " +
 				"may export `appserver_reseed` to renew its seeds of random numbers. `shared` leaves it as it is, for guests that " +
-				"keep caches or counters in memory. `fresh` starts the guest anew for each request. CGI guests are always fresh. A " +
+				"keep caches or counters in memory. `fresh` starts the guest anew for each request. CGI guests are always fresh, " +
+				"stdio guests cannot be reset. A " +
 				"guest that cannot be reset is served fresh, with a warning in the log.",
 		},
 		{

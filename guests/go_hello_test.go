@@ -39,12 +39,13 @@ func TestGoHello(t *testing.T) {
 	for _, form := range []struct {
 		name  string
 		flags []string
-		panic exchange.Reason // what a panic is to the server: Go programs exit, but Go libraries trap
+		panic exchange.Failure // what a panic is to the server: Go programs exit, but Go libraries trap
 		reset bool
 	}{
-		{"httpwasm", []string{"-buildmode=c-shared"}, exchange.Trapped, false},
-		{"reset", []string{"-buildmode=c-shared"}, exchange.Trapped, true},
-		{"cgi", []string{"-tags", "cgi"}, exchange.Exited, false},
+		{"httpwasm", []string{"-buildmode=c-shared"}, exchange.Failure{Status: 500, Reason: exchange.Trapped}, false},
+		{"reset", []string{"-buildmode=c-shared"}, exchange.Failure{Status: 500, Reason: exchange.Trapped}, true},
+		{"cgi", []string{"-tags", "cgi"}, exchange.Failure{Status: 500, Reason: exchange.Exited}, false},
+		{"stdio", []string{"-tags", "stdio"}, exchange.Failure{Status: 502, Reason: exchange.Exited}, false},
 	} {
 		t.Run(form.name, func(t *testing.T) {
 			t.Parallel()
@@ -54,12 +55,13 @@ func TestGoHello(t *testing.T) {
 				env:    []string{"GREETING=hi", "GUEST_CONFIG=the configuration"},
 				log:    log,
 				reset:  form.reset,
+				stdio:  form.name == "stdio",
 				warmup: []string{"/json"},
 			})
 			t.Run("answers", func(t *testing.T) { testAnswers(t, h) })
 			t.Run("json", func(t *testing.T) { testJSON(t, h) })
 			t.Run("echo", func(t *testing.T) { testEcho(t, h) })
-			t.Run("panic", func(t *testing.T) { testPanic(t, h, form.panic, log) })
+			t.Run("panic", func(t *testing.T) { testPanic(t, h, &form.panic, log) })
 		})
 	}
 }
@@ -101,7 +103,7 @@ func testJSON(t *testing.T, h exchange.Handler) {
 	if err := json.Unmarshal(a.body, &got); err != nil {
 		t.Fatalf("body %q: %v", a.body, err)
 	}
-	if got.Method != "GET" || got.Host != "example.com" || got.Path != "/json" || got.Proto != "HTTP/1.1" || got.Remote != "192.0.2.1:1234" {
+	if got.Method != "GET" || got.Host != "example.com" || got.Path != "/json" || got.Proto != "HTTP/1.1" || !strings.HasPrefix(got.Remote, "192.0.2.1:") {
 		t.Errorf("the guest saw %+v", got)
 	}
 	if len(got.Query) != 2 || got.Query["b"][0] != "2" {
@@ -148,10 +150,10 @@ func testEcho(t *testing.T, h exchange.Handler) {
 }
 
 // testPanic checks that a panic costs the request and nothing else.
-func testPanic(t *testing.T, h exchange.Handler, reason exchange.Reason, log *lines) {
+func testPanic(t *testing.T, h exchange.Handler, want *exchange.Failure, log *lines) {
 	for range 3 {
 		a := serve(context.Background(), h, request("GET", "/panic", ""))
-		if a.status != 500 || a.reason != reason || string(a.body) != "error page" {
+		if a.status != want.Status || a.reason != want.Reason || string(a.body) != "error page" {
 			t.Errorf("panic: status %d, reason %q, body %q, error %v", a.status, a.reason, a.body, a.err)
 		}
 		if a := serve(context.Background(), h, request("GET", "/", "")); a.status != 200 || a.err != nil {

@@ -31,6 +31,7 @@ type options struct {
 	// reset has the guest rewritten with fuel and reset to its image after each request.
 	reset  bool
 	warmup []string
+	stdio  bool // speak HTTP over stdin and stdout to it
 }
 
 // load starts the guest in a file. It ends with the test.
@@ -59,6 +60,9 @@ func load(t *testing.T, path string, o options) (*host.Guest, error) {
 	}
 	if o.reset {
 		ho.Interrupt, ho.Isolation, ho.Warmup = engine.InterruptFuel, httpwasm.IsolationReset, o.warmup
+	}
+	if o.stdio {
+		ho.Protocol = host.ProtocolStdio
 	}
 	guest, err := host.Load(ctx, ho)
 	if err != nil {

@@ -13,6 +13,7 @@ const (
 	ProtocolAuto     = "auto" // look at the module
 	ProtocolHTTPWasm = "http-wasm"
 	ProtocolCGI      = "cgi"
+	ProtocolStdio    = "stdio" // cannot be told from cgi by the module
 )
 
 // ProtocolPlugin is the protocol of Go plugins. It is seen from the file and cannot be configured.
@@ -21,11 +22,11 @@ const ProtocolPlugin = "go-plugin"
 // identify returns the protocol that a module speaks: the one that was configured, or what its imports and exports say.
 func identify(m *engine.Module, configured string) (string, error) {
 	switch configured {
-	case ProtocolHTTPWasm, ProtocolCGI:
+	case ProtocolHTTPWasm, ProtocolCGI, ProtocolStdio:
 		return configured, nil
 	case ProtocolAuto, "":
 	default:
-		return "", fault.WithCode(fault.LoadFailed, "guest.protocol is auto, http-wasm or cgi", "the protocol %q is unknown", configured)
+		return "", fault.WithCode(fault.LoadFailed, "guest.protocol is auto, http-wasm, cgi or stdio", "the protocol %q is unknown", configured)
 	}
 	for _, i := range m.Imports() {
 		if i.Module == "http_handler" {

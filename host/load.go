@@ -9,12 +9,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path"
 
 	"github.com/appserver-go/appserver/exchange"
 	"github.com/appserver-go/appserver/host/cgi"
 	"github.com/appserver-go/appserver/host/engine"
 	"github.com/appserver-go/appserver/host/goplugin"
 	"github.com/appserver-go/appserver/host/httpwasm"
+	"github.com/appserver-go/appserver/host/stdio"
 	"github.com/appserver-go/appserver/internal/fault"
 )
 
@@ -31,7 +33,8 @@ type Options struct {
 	MemoryLimit, MemoryBudget int64
 	TableLimit                int
 	Interrupt                 engine.Interrupt
-	// Isolation says what a request may find of those before it; see httpwasm.Isolation. CGI guests are always fresh.
+	// Isolation says what a request may find of those before it; see httpwasm.Isolation. CGI guests are always fresh;
+	// stdio guests are shared or fresh.
 	Isolation httpwasm.Isolation
 	// Warmup are targets of requests that an http-wasm guest gets before its image is made.
 	Warmup   []string
@@ -156,9 +159,31 @@ func (g *Guest) start(ctx context.Context, o *Options, dirs []engine.Dir) (err e
 			return err
 		}
 		g.handler = h
+	case ProtocolStdio:
+		h, err := g.startStdio(ctx, o, dirs, line)
+		if err != nil {
+			return err
+		}
+		g.handler = h
 	}
 	return nil
 }
+
+// startStdio makes the handler of a stdio guest.
+func (g *Guest) startStdio(ctx context.Context, o *Options, dirs []engine.Dir, line guestLog) (handler, error) {
+	if o.Isolation == httpwasm.IsolationReset {
+		o.Log.Warn("Every request gets a fresh instance, which is slow", "reason", "a stdio guest cannot be reset",
+			"hint", `guest.isolation = "shared" keeps instances from request to request, "fresh" silences this`)
+	}
+	return stdio.New(ctx, g.module, stdio.Options{
+		Name: path.Base(o.Path), Args: o.Args, Env: o.Env, Dirs: dirs, Instances: o.Instances,
+		Fresh: o.Isolation != httpwasm.IsolationShared && o.Isolation != "", Log: o.Log,
+		Stderr: func(ctx context.Context, text string) { line(ctx, slog.LevelWarn, text) },
+	})
+}
+
+// guestLog takes a line of a guest.
+type guestLog = func(ctx context.Context, level slog.Level, line string)
 
 // exchangeKey is the context key of the exchange that a guest serves.
 type exchangeKey struct{}

@@ -1,20 +1,22 @@
 // Package kit turns an http.Handler into a WebAssembly guest.
 //
-// One program builds into three things:
+// One program builds into four things:
 //
 //	GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -o app.wasm .   # http-wasm guest, kept between requests
 //	GOOS=wasip1 GOARCH=wasm go build -tags cgi -o app.wasm .             # CGI guest, a fresh instance per request
+//	GOOS=wasip1 GOARCH=wasm go build -tags stdio -o app.wasm .           # HTTP/1.1 on stdin and stdout, kept
 //	go run .                                                             # plain net/http on $PORT, to try it out
 //
-// if it registers its handler in an init function, because main is not called in the first kind, and starts the other
-// two from main:
+// if it registers its handler in an init function, because main is not called in the first kind, and starts the others
+// from main:
 //
 //	func init() { kit.Handle(handler) }
 //
 //	func main() { kit.Main() }
 //
-// The tag cgi tells the two WebAssembly builds apart: the compiler has no tag for the build mode, and a CGI guest must
-// not import the functions of the http-wasm ABI.
+// The tags tell the WebAssembly builds apart: the compiler has no tag for the build mode, and a CGI or stdio guest must
+// not import the functions of the http-wasm ABI. A stdio guest is net/http's own server, with all it can do; it is
+// served with guest.protocol = "stdio".
 //
 // A handler's panic is not caught. In an http-wasm guest it ends the instance, as a crash would end a process: the
 // server answers 500, or breaks the response off if it has begun, and goes on with a new instance. Package state does

@@ -32,7 +32,7 @@ func Handle(h http.Handler) {
 //   - The request given to next must have the context of the original one or one made from it.
 //   - If next fails, its call does not return: the goroutine ends (runtime.Goexit), and deferred functions run.
 //
-// CGI guests and native programs have nothing after them: there next answers 404.
+// CGI and stdio guests and native programs have nothing after them: there next answers 404.
 func HandleMiddleware(m Middleware) {
 	if registered != nil {
 		panic("kit: Handle or HandleMiddleware called twice")
@@ -40,16 +40,17 @@ func HandleMiddleware(m Middleware) {
 	registered = m
 }
 
-// Main serves the handler given to Handle: one request as a CGI guest, or as a native program every request to
-// localhost on the port in $PORT, 8080 without one, until the process is killed. It returns in the first case only.
+// Main serves the handler given to Handle: one request as a CGI guest, every request on stdin as a stdio guest, or as a
+// native program every request to localhost on the port in $PORT, 8080 without one, until the process is killed. It
+// returns as a CGI guest only.
 // In an http-wasm guest, where main is not called, it is never reached; there it says so and exits with code 2.
 func Main() { serve() }
 
 // Config returns the configuration the server holds for this guest, or nil without one. It is meant for init functions,
-// but may be called at any time. CGI guests and native programs have none of the kind; they find it in $GUEST_CONFIG.
+// but may be called at any time. CGI and stdio guests and native programs have none of the kind; they find it in $GUEST_CONFIG.
 func Config() []byte { return config() }
 
-// Log returns a logger that writes to the server's log, which adds time and level. In CGI guests and native programs
+// Log returns a logger that writes to the server's log, which adds time and level. In CGI and stdio guests and native programs
 // it writes to stderr. The server decides which levels it wants.
 func Log() *slog.Logger { return slog.New(logHandler()) }
 

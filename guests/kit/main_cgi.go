@@ -1,4 +1,4 @@
-//go:build wasip1 && cgi
+//go:build wasip1 && cgi && !stdio
 
 package kit
 

@@ -51,13 +51,14 @@ var rules = []rule{
 	{"internal/nethttp", []string{"exchange", "internal/fault", "internal/httprules", "internal/hangup"}, "the adapter translates net/http to exchange and decides nothing else"},
 	{
 		"host",
-		[]string{"exchange", "host/engine", "host/httpwasm", "host/cgi", "host/goplugin", "host/upstream", "internal/fault"},
+		[]string{"exchange", "host/engine", "host/httpwasm", "host/cgi", "host/stdio", "host/goplugin", "host/upstream", "internal/fault"},
 		"host runs guests; who serves them is not its business",
 	},
 	{"host/engine", []string{"host/engine/rewrite", "internal/fault"}, "the engine knows no HTTP"},
 	{"host/engine/rewrite", nil, "rewriting turns bytes into bytes"},
 	{"host/httpwasm", []string{"exchange", "host/engine", "internal/fault"}, "guest ABIs never import each other"},
 	{"host/cgi", []string{"exchange", "host/engine", "internal/fault"}, "guest ABIs never import each other"},
+	{"host/stdio", []string{"exchange", "host/engine", "internal/fault"}, "guest ABIs never import each other"},
 	{"host/goplugin", []string{"exchange", "internal/fault", "internal/httpwriter"}, "guest ABIs never import each other"},
 	{"host/upstream", []string{"exchange", "internal/fault", "internal/httpwriter"}, "an upstream is a handler, not a guest"},
 	{"internal/httpwriter", []string{"exchange"}, "the writer fills exchange.Response and decides nothing"},
@@ -78,7 +79,7 @@ var external = []struct {
 	{"github.com/spf13/cobra", []string{"cmd/appserver"}, "the command line is cmd's"},
 	{"github.com/lmittmann/tint", []string{"cmd/appserver"}, "below cmd a log is a *slog.Logger"},
 	{"net/http", []string{
-		"internal/nethttp", "internal/httpwriter", "host/upstream", "host/goplugin", "guests", "guests/kit", "guests/go-hello", "cmd/appserver", "control", "internal/bench",
+		"internal/nethttp", "internal/httpwriter", "host/upstream", "host/goplugin", "host/stdio", "guests", "guests/kit", "guests/go-hello", "cmd/appserver", "control", "internal/bench",
 	}, "requests travel as exchange.Exchange; only adapters know net/http"},
 }
 

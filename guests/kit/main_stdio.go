@@ -1,0 +1,106 @@
+//go:build wasip1 && stdio
+
+package kit
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+)
+
+// serve answers every request that comes over stdin, until that ends. A panicking handler costs its client the response,
+// and not the program its memory: net/http catches it and closes the connection, of which there is only one, and so the
+// program ends with it.
+func serve() {
+	server := &http.Server{Handler: prepare(handler(http.NotFoundHandler()))}
+	if err := server.Serve(&once{conn: &stdio{}}); !errors.Is(err, errNoMore) {
+		Log().Error("serve stdin", "error", err)
+		os.Exit(1)
+	}
+}
+
+// prepare gives requests the address of the client, which the server has added to X-Forwarded-For: the connection has
+// none. The port is not known. It lets handlers read on after they have begun to answer, as they can in the other kinds
+// of guests.
+func prepare(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if list := r.Header.Get("X-Forwarded-For"); list != "" {
+			ip := strings.TrimSpace(list[strings.LastIndex(list, ",")+1:])
+			r.RemoteAddr = net.JoinHostPort(ip, "0")
+		}
+		_ = http.NewResponseController(w).EnableFullDuplex() // net/http's own writer can do it
+		next.ServeHTTP(w, r)
+	})
+}
+
+// once is a listener that accepts one connection.
+type once struct{ conn net.Conn }
+
+var errNoMore = errors.New("stdin is the only connection")
+
+func (l *once) Accept() (net.Conn, error) {
+	if l.conn == nil {
+		select {} // the end of the connection ends the program
+	}
+	c := l.conn
+	l.conn = nil
+	return c, nil
+}
+
+func (l *once) Close() error   { return nil }
+func (l *once) Addr() net.Addr { return addr{} }
+
+type addr struct{}
+
+func (addr) Network() string { return "stdio" }
+func (addr) String() string  { return "stdio" }
+
+// stdio is the connection that consists of stdin and stdout.
+type stdio struct {
+	mu      sync.Mutex
+	aborted chan struct{} // closed when pending reads shall fail
+}
+
+// Read reads stdin. While a handler runs net/http asks for one byte, to see the client go. Such a read would stop the
+// whole program, which has one thread, until the next request: it waits to be aborted instead.
+func (s *stdio) Read(p []byte) (int, error) {
+	if len(p) == 1 {
+		<-s.abort()
+		return 0, os.ErrDeadlineExceeded
+	}
+	return os.Stdin.Read(p)
+}
+
+func (s *stdio) abort() chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.aborted == nil {
+		s.aborted = make(chan struct{})
+	}
+	return s.aborted
+}
+
+// SetReadDeadline is how net/http aborts a read: with a time in the past.
+func (s *stdio) SetReadDeadline(t time.Time) error {
+	c := s.abort()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case t.IsZero():
+		s.aborted = nil
+	case t.Before(time.Now()) && c == s.aborted:
+		close(c)
+	}
+	return nil
+}
+
+func (s *stdio) Write(p []byte) (int, error)      { return os.Stdout.Write(p) }
+func (s *stdio) Close() error                     { os.Exit(0); return nil }
+func (s *stdio) LocalAddr() net.Addr              { return addr{} }
+func (s *stdio) RemoteAddr() net.Addr             { return addr{} }
+func (s *stdio) SetDeadline(t time.Time) error    { return s.SetReadDeadline(t) }
+func (s *stdio) SetWriteDeadline(time.Time) error { return nil }
