@@ -149,6 +149,20 @@ func TestAsFailure(t *testing.T) {
 	}
 }
 
+func TestSendFailure(t *testing.T) {
+	broken := errors.New("broken pipe")
+	if f := AsFailure(SendFailure(broken)); f.Status != 503 || f.Reason != Canceled || !errors.Is(f, broken) {
+		t.Errorf("have %+v", f)
+	}
+	rule := Fail(502, BadResponse, "a rule")
+	if f := SendFailure(errors.Join(rule)); f != rule {
+		t.Errorf("have %v", f)
+	}
+	if SendFailure(nil) != nil {
+		t.Error("no error is a failure")
+	}
+}
+
 func TestRequestPathAndQuery(t *testing.T) {
 	for _, tt := range []struct{ target, path, query string }{
 		{"/", "/", ""},

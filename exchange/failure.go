@@ -59,3 +59,17 @@ func AsFailure(err error) *Failure {
 	}
 	return &Failure{Status: 500, Reason: Internal, Err: err}
 }
+
+// SendFailure makes an error of the methods of a Response, such as Write and Flush, the failure of its exchange: one
+// that is a *Failure already, for a rule the guest broke, stays as it is; everything else means that the client is gone.
+// nil stays nil.
+func SendFailure(err error) error {
+	var f *Failure
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &f):
+		return f
+	}
+	return Fail(503, Canceled, "send the response: %w", err)
+}

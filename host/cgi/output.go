@@ -108,7 +108,7 @@ func (o *output) finish(bodyErr, callErr error) (location string, err error) {
 	var trap *engine.Trap
 	switch {
 	case o.err != nil:
-		return "", outputFailure(o.err)
+		return "", exchange.SendFailure(o.err)
 	case bodyErr != nil:
 		return "", inputFailure(bodyErr, callErr)
 	case errors.As(callErr, &trap) && trap.Kind == engine.KindExit && trap.Code == 0:

@@ -56,7 +56,7 @@ func (h *Handler) Serve(ctx context.Context, x *exchange.Exchange) error {
 	case failure != nil:
 		return failure
 	}
-	return responseFailure(w.writer.Err())
+	return exchange.SendFailure(w.writer.Err())
 }
 
 // run calls the handler.
@@ -100,15 +100,6 @@ func overdue(ctx context.Context, done <-chan struct{}, failure *error) error {
 		f.Stack = childStack()
 	}
 	return f
-}
-
-// responseFailure makes a failure of an error of writing the response. Rules that a response breaks have one already.
-func responseFailure(err error) error {
-	var f *exchange.Failure
-	if err == nil || errors.As(err, &f) {
-		return err
-	}
-	return exchange.Fail(http.StatusServiceUnavailable, exchange.Canceled, "send the response: %w", err)
 }
 
 // maxStacks bounds what is read of all goroutines' stacks.

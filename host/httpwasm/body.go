@@ -246,15 +246,6 @@ func (in *instance) writeResponse(p []byte) {
 		}
 	}
 	if _, err := r.Write(p); err != nil {
-		panic(responseFailure(err))
+		panic(exchange.SendFailure(err))
 	}
-}
-
-// responseFailure classifies an error of Response.Write: a rule that the guest broke, or a client that is gone.
-func responseFailure(err error) error {
-	var f *exchange.Failure
-	if errors.As(err, &f) {
-		return err
-	}
-	return exchange.Fail(503, exchange.Canceled, "send the response: %w", err)
 }

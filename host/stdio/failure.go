@@ -31,15 +31,6 @@ func endFailure(ctx context.Context, err error) error {
 	return f
 }
 
-// outputFailure is for output that could not be taken: a rule of HTTP was broken, or the client is gone.
-func outputFailure(err error) error {
-	var f *exchange.Failure
-	if errors.As(err, &f) {
-		return f
-	}
-	return &exchange.Failure{Status: 503, Reason: exchange.Canceled, Err: fmt.Errorf("send the response: %w", err)}
-}
-
 // inputFailure is for a body that could not be read; what the guest made of the part it got is of no use.
 func inputFailure(err error) error {
 	var f *exchange.Failure

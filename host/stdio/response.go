@@ -71,7 +71,7 @@ func (i *instance) copyBody(r *exchange.Response, body io.Reader) error {
 		n, err := body.Read(buf)
 		if n > 0 {
 			if _, err := r.Write(buf[:n]); err != nil {
-				return outputFailure(err)
+				return exchange.SendFailure(err)
 			}
 		}
 		switch {
@@ -85,7 +85,7 @@ func (i *instance) copyBody(r *exchange.Response, body io.Reader) error {
 			continue
 		}
 		if err := r.Flush(); err != nil {
-			return outputFailure(err)
+			return exchange.SendFailure(err)
 		}
 	}
 }

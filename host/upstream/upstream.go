@@ -127,7 +127,7 @@ func (h *Handler) Serve(ctx context.Context, x *exchange.Exchange) error {
 	call.body.Close()
 	switch {
 	case w.Err() != nil:
-		return writeFailure(w.Err())
+		return exchange.SendFailure(w.Err())
 	case call.err == nil && !aborted: // a whole answer, whatever became of a body that the upstream did not wait for
 		w.Finish()
 		return nil
@@ -163,14 +163,6 @@ func clientFailure(ctx context.Context, err error) error {
 		return upstreamFailure(ctx, err)
 	}
 	return exchange.Fail(400, exchange.BadRequest, "read the request's body: %w", err)
-}
-
-func writeFailure(err error) error {
-	var f *exchange.Failure
-	if errors.As(err, &f) {
-		return f
-	}
-	return exchange.Fail(503, exchange.Canceled, "send the response: %w", err)
 }
 
 func upstreamFailure(ctx context.Context, err error) error {
