@@ -249,9 +249,10 @@ func TestParallelIsBounded(t *testing.T) {
 }
 
 func TestCloseLosesPatience(t *testing.T) {
-	r, j := newRunner(t, patience, map[string]string{"x": "sleep 1000"})
+	r, j := newRunner(t, patience, map[string]string{"x": "echo up; sleep 1000"})
 	r.Run("x", "a", nil)
 	r.Run("x", "a", nil)
+	eventually(t, "the first runs", j.String, func() bool { return strings.Contains(j.String(), "line=up") })
 	r.mu.Lock()
 	r.timeout = -killGrace // Close has no time at all
 	r.mu.Unlock()
