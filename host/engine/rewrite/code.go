@@ -4,16 +4,20 @@ import "fmt"
 
 // funcInfo is what has to be known of a function's code to write it again.
 type funcInfo struct {
-	at     span   // locals and instructions
-	code   int    // where the instructions begin
+	at     part   // locals and instructions
+	code   uint32 // where the instructions begin
 	locals uint32 // the number of locals, parameters included
-	first  int    // the head of a loop that is reached from the beginning without fail, 0 without one
-	loops  bool
-	calls  bool // calls functions, and so may call itself
-	bulk   bool // has instructions that take time in proportion to an operand
-	refs   bool // names functions
-	closes bool // calls functions that are watched
+	calls  part   // of Module.calls: the functions it calls by name
+	loops  bool   // has loops or jumps that are counted
+	leaps  bool   // calls functions by reference
+	bulk   bool   // has instructions that take time in proportion to an operand
+	refs   bool   // names functions
+	closes bool   // calls functions that are watched
+	pays   bool   // pays on entry
 }
+
+// part is a part of something that has less than 4 G elements.
+type part struct{ start, end uint32 }
 
 // Facts are what the code does that a reset of memory and globals does not undo, and what takes part in one.
 type Facts struct {
@@ -61,7 +65,7 @@ func (m *Module) code(r *reader) {
 		if r.err != nil {
 			return
 		}
-		f := funcInfo{at: span{body.off, len(body.b)}}
+		f := funcInfo{at: part{uint32(body.off), uint32(len(body.b))}}
 		m.function(body, &f)
 		if body.err != nil {
 			r.fail(fmt.Errorf("function %d: %w", int(m.imported)+len(m.funcs), body.err))
@@ -70,6 +74,9 @@ func (m *Module) code(r *reader) {
 		m.funcs = append(m.funcs, f)
 	})
 	m.Facts.DataDrops = m.Facts.drops && m.Facts.inits
+	if r.err == nil && len(m.funcs) == len(m.types) {
+		m.price()
+	}
 }
 
 // function reads the code of a function.
@@ -93,39 +100,28 @@ func (m *Module) function(r *reader, f *funcInfo) {
 		return
 	}
 	f.locals = uint32(locals)
-	f.code = r.off
-	depth := 1
-	straight := true // so far there is no way but onward
+	f.code = uint32(r.off)
+	f.calls.start = uint32(len(m.calls))
+	m.flow.reset()
 	for r.err == nil && r.off < len(r.b) {
-		if depth == 0 {
+		if m.flow.depth() == 0 {
 			r.fail(fmt.Errorf("code follows its end"))
 			return
 		}
 		in := r.next()
-		switch in.op {
-		case opBlock, opIf:
-			depth++
-		case opLoop:
-			depth++
-			m.Facts.Loops++
-			f.loops = true
-			if straight {
-				f.first, straight = in.start, false
-			}
-		case opEnd:
-			depth--
+		if r.err != nil {
+			return
 		}
-		straight = straight && (in.op == opBlock || onward(in.op))
+		if in.op == opLoop {
+			m.Facts.Loops++
+		}
+		f.loops = m.flow.step(r.b, &in) || f.loops
 		m.note(r, &in, f)
 	}
-	if r.err == nil && depth != 0 {
+	f.calls.end = uint32(len(m.calls))
+	if r.err == nil && m.flow.depth() != 0 {
 		r.fail(fmt.Errorf("it has no end"))
 	}
-}
-
-// onward reports whether nothing but the next instruction, or a trap, can follow.
-func onward(op byte) bool {
-	return op >= 0x1a && op <= 0xc4 && op != 0x40
 }
 
 // note takes down what an instruction means for rewriting and checks the index it has.
@@ -133,16 +129,19 @@ func (m *Module) note(r *reader, in *instruction, f *funcInfo) {
 	known := true
 	switch in.op {
 	case opCall, opReturnCall:
-		f.calls, f.refs = true, true
+		f.refs = true
 		f.closes = f.closes || m.watched[in.index] != 0
 		m.Facts.PassesClose = m.Facts.PassesClose || in.op == opReturnCall && m.watched[in.index] != 0
 		known = uint64(in.index) < uint64(m.imported)+uint64(len(m.types))
+		if known && in.index >= m.imported {
+			m.calls = append(m.calls, in.index-m.imported)
+		}
 	case opRefFunc:
 		f.refs = true
 		m.Facts.PassesClose = m.Facts.PassesClose || m.watched[in.index] != 0
 		known = uint64(in.index) < uint64(m.imported)+uint64(len(m.types))
 	case opCallIndirect, opReturnCallIndirect, opCallRef, opReturnCallRef:
-		f.calls = true
+		f.leaps = true
 		known = uint64(in.index) < uint64(len(m.params))
 	case opBlock, opLoop, opIf:
 		known = in.index == noType || uint64(in.index) < uint64(len(m.params))

@@ -80,7 +80,7 @@ type External struct {
 	Module, Name string
 	Kind         Kind
 
-	index uint32 // the type of a function that is imported
+	index uint32 // of a function: the type if it is imported, itself if it is exported
 }
 
 // tableDef is a table and where its limits are written.
@@ -114,6 +114,8 @@ type Module struct {
 	params   []uint32 // the number of parameters of each type
 	types    []uint32 // the type of each function that the module defines
 	funcs    []funcInfo
+	calls    []uint32 // the functions that are called by name, without those imported, for all functions
+	flow     flow
 	imported uint32 // functions
 	watched  map[uint32]watched
 	start    int64 // the start function, -1 without one
@@ -232,7 +234,7 @@ func (m *Module) addExport(r *reader) {
 		return
 	}
 	if e.Kind = kinds[kind]; e.Kind == KindFunc {
-		m.funcRef(r)
+		e.index = m.funcRef(r)
 	} else if index := r.u32(); e.Kind == KindGlobal && index >= m.globals {
 		r.fail(fmt.Errorf("the export %q is of the unknown global %d", e.Name, index))
 	}
@@ -240,11 +242,12 @@ func (m *Module) addExport(r *reader) {
 }
 
 // funcRef reads the index of a function and remembers where it is.
-func (m *Module) funcRef(r *reader) {
+func (m *Module) funcRef(r *reader) uint32 {
 	m.refs = append(m.refs, uint32(r.off))
 	index := r.u32()
 	m.maxRef = max(m.maxRef, int64(index))
 	m.Facts.PassesClose = m.Facts.PassesClose || m.watched[index] != 0
+	return index
 }
 
 // watched is what has to be called before a function.

@@ -79,8 +79,9 @@ type writer struct {
 	out   []byte
 	shift uint32
 	fuel  uint32 // the index of the fuel's global
-	watch bool   // functions are watched; the function to call is the last import
-	ref   int    // the next of m.refs
+	flow  flow
+	watch bool // functions are watched; the function to call is the last import
+	ref   int  // the next of m.refs
 	err   error
 }
 

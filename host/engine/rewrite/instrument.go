@@ -7,7 +7,7 @@ func (w *writer) code() {
 	w.u32(uint32(len(w.m.funcs)))
 	for i := range w.m.funcs {
 		f := &w.m.funcs[i]
-		extra := w.o.Fuel > 0 && (f.loops || f.calls || f.bulk) || w.watch && f.closes
+		extra := w.o.Fuel > 0 && (f.loops || f.leaps || f.bulk || f.pays) || w.watch && f.closes
 		if w.shift == 0 || !extra && !f.refs {
 			w.u32(uint32(f.at.end - f.at.start))
 			w.out = append(w.out, w.m.wasm[f.at.start:f.at.end]...)
@@ -25,7 +25,7 @@ func (w *writer) code() {
 // it may need extra locals.
 func (w *writer) body(f *funcInfo, extra bool) {
 	wasm := w.m.wasm
-	r := &reader{b: wasm[:f.at.end], off: f.at.start}
+	r := &reader{b: wasm[:f.at.end], off: int(f.at.start)}
 	var c checks
 	if extra {
 		groups := r.u32()
@@ -38,21 +38,18 @@ func (w *writer) body(f *funcInfo, extra bool) {
 	} else {
 		w.out = append(w.out, wasm[f.at.start:f.code]...)
 	}
-	// A function pays on entry, or at the head of the loop that it comes to at once, as functions of Go programs do.
-	if f.calls && f.first == 0 {
-		w.out = append(w.out, c.entry...)
+	if f.pays {
+		w.out = append(w.out, c.step...)
 	}
-	copied := f.code
-	for r.off = f.code; r.off < f.at.end; {
+	copied := int(f.code)
+	w.flow.reset()
+	for r.off = copied; r.off < int(f.at.end); {
 		in := r.next()
+		counts := w.flow.step(r.b, &in)
 		switch {
-		case in.op == opLoop:
+		case in.op == opLoop && counts:
 			w.out = append(w.out, wasm[copied:in.nextAt]...)
-			if f.calls && in.start == f.first {
-				w.out = append(w.out, c.entry...)
-			} else {
-				w.out = append(w.out, c.loop...)
-			}
+			w.out = append(w.out, c.turn...)
 			copied = in.nextAt
 		case in.op == opCall, in.op == opReturnCall, in.op == opRefFunc:
 			w.out = append(w.out, wasm[copied:in.start]...)
@@ -60,13 +57,29 @@ func (w *writer) body(f *funcInfo, extra bool) {
 			w.out = append(w.out, in.op)
 			w.function(in.index)
 			copied = in.nextAt
-		case costly(&in):
+		case counts, leaps(in.op), costly(&in):
 			w.out = append(w.out, wasm[copied:in.start]...)
-			w.out = append(w.out, c.bulk...)
+			w.out = append(w.out, c.before(&in)...)
 			copied = in.start
 		}
 	}
 	w.out = append(w.out, wasm[copied:f.at.end]...)
+}
+
+// before returns the code that pays for an instruction that is not a loop.
+func (c *checks) before(in *instruction) []byte {
+	switch {
+	case costly(in):
+		return c.bulk
+	case leaps(in.op):
+		return c.step
+	}
+	return c.turn
+}
+
+// leaps reports whether an instruction calls a function that cannot be known.
+func leaps(op byte) bool {
+	return op == opCallIndirect || op == opReturnCallIndirect || op == opCallRef || op == opReturnCallRef
 }
 
 // announce calls the host with the descriptor on the stack, which stays there, before a call that is watched.
@@ -98,18 +111,18 @@ const (
 
 // checks is code that pays for steps. It leaves the stack as it is.
 type checks struct {
-	entry []byte // at the beginning of a function
-	loop  []byte // at the head of a loop
-	bulk  []byte // before a bulk operation, whose length is on the stack
+	step []byte // at the beginning of a function, and before a call by reference
+	turn []byte // at the head of a loop, or before a jump back to it
+	bulk []byte // before a bulk operation, whose length is on the stack
 }
 
 // checks returns the code for a function, which has two more locals than it had before: the number of turns that its
 // loops have taken is in the second.
 //
-//	entry: global.get $fuel; i32.const 1; i32.sub; local.tee $n; global.set $fuel
+//	step:  global.get $fuel; i32.const 1; i32.sub; local.tee $n; global.set $fuel
 //	       local.get $n; i32.const 1; i32.lt_s; if; call $yield; end
-//	loop:  local.get $turns; i32.const 1; i32.add; local.tee $turns; i32.const 31; i32.and; i32.eqz; if
-//	         the same as on entry with 32 in place of 1
+//	turn:  local.get $turns; i32.const 1; i32.add; local.tee $turns; i32.const 31; i32.and; i32.eqz; if
+//	         the same as for a step with 32 in place of 1
 //	       end
 //	bulk:  local.tee $n, the same with $n>>12
 func (w *writer) checks(locals uint32) (c checks) {
@@ -127,16 +140,16 @@ func (w *writer) checks(locals uint32) (c checks) {
 		b = op(b, opCall, w.m.imported) // yield, the first import of ours
 		return append(b, opEnd)
 	}
-	c.entry = op(c.entry, opGlobalGet, w.fuel)
-	c.entry = pay(append(c.entry, opI32Const, 1))
+	c.step = op(c.step, opGlobalGet, w.fuel)
+	c.step = pay(append(c.step, opI32Const, 1))
 
-	c.loop = op(c.loop, opLocalGet, turns)
-	c.loop = append(c.loop, opI32Const, 1, opI32Add)
-	c.loop = op(c.loop, opLocalTee, turns)
-	c.loop = append(c.loop, opI32Const, batch-1, 0x71, 0x45, opIf, 0x40) // i32.and, i32.eqz
-	c.loop = op(c.loop, opGlobalGet, w.fuel)
-	c.loop = pay(append(c.loop, opI32Const, batch))
-	c.loop = append(c.loop, opEnd)
+	c.turn = op(c.turn, opLocalGet, turns)
+	c.turn = append(c.turn, opI32Const, 1, opI32Add)
+	c.turn = op(c.turn, opLocalTee, turns)
+	c.turn = append(c.turn, opI32Const, batch-1, 0x71, 0x45, opIf, 0x40) // i32.and, i32.eqz
+	c.turn = op(c.turn, opGlobalGet, w.fuel)
+	c.turn = pay(append(c.turn, opI32Const, batch))
+	c.turn = append(c.turn, opEnd)
 
 	c.bulk = op(c.bulk, opLocalTee, n)
 	c.bulk = op(c.bulk, opGlobalGet, w.fuel)

@@ -48,3 +48,32 @@ func (w *writer) functionNames(r *reader) {
 		}
 	}
 }
+
+// FunctionNames returns the names of functions by their index, as far as the module has any: from its name section, or
+// else those of exports.
+func (m *Module) FunctionNames() map[uint32]string {
+	names := map[uint32]string{}
+	for _, e := range m.Exports {
+		if e.Kind == KindFunc {
+			names[e.index] = e.Name
+		}
+	}
+	for _, s := range m.sections {
+		r := &reader{b: m.wasm[:s.end], off: s.start}
+		if s.id != sectionCustom || r.name() != "name" {
+			continue
+		}
+		for r.err == nil && r.off < s.end {
+			id := r.byte()
+			body := r.sub(r.u32())
+			if id != namesFunctions || r.err != nil {
+				continue
+			}
+			body.vector(func() {
+				index := body.u32()
+				names[index] = body.name()
+			})
+		}
+	}
+	return names
+}

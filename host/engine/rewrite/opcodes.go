@@ -8,6 +8,9 @@ const (
 	opLoop               = 0x03
 	opIf                 = 0x04
 	opEnd                = 0x0b
+	opBr                 = 0x0c
+	opBrIf               = 0x0d
+	opBrTable            = 0x0e
 	opCall               = 0x10
 	opCallIndirect       = 0x11
 	opReturnCall         = 0x12
@@ -26,6 +29,8 @@ const (
 	opI32Sub             = 0x6b
 	opI32ShrU            = 0x76
 	opRefFunc            = 0xd2
+	opBrOnNull           = 0xd5
+	opBrOnNonNull        = 0xd6
 	opBulk               = 0xfc // the prefix of bulk memory and saturating conversions
 	opVector             = 0xfd // the prefix of SIMD
 
@@ -39,6 +44,8 @@ const (
 	bulkTableGrow  = 15
 	bulkTableSize  = 16
 	bulkTableFill  = 17
+
+	emptyBlock = 0x40 // the type of a block that takes and leaves nothing
 )
 
 // immediate says what follows an opcode.
