@@ -1,6 +1,7 @@
 package arbiter
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -23,7 +24,12 @@ type child struct {
 	stderr *os.File
 	crash  crashLog
 
-	readers sync.WaitGroup // the goroutines that read conn and stderr
+	readers sync.WaitGroup // the goroutines that read conn and stderr, or examine the process
+
+	post     func(event) bool
+	examiner func(ctx context.Context, pid int) string // nil if there is none
+	alive    context.Context                           // done once the process was reaped
+	buried   context.CancelFunc
 }
 
 var _ process = (*child)(nil)
@@ -31,7 +37,8 @@ var _ process = (*child)(nil)
 // start spawns a worker in a process group of its own, so that Ctrl-C at a terminal reaches the arbiter alone. There is
 // no parent-death signal: a worker whose arbiter vanished sees the end of its control socket and finishes its requests.
 func (s *system) start(sp spec, post func(event) bool) (process, error) {
-	c := &child{}
+	c := &child{post: post, examiner: s.examine}
+	c.alive, c.buried = context.WithCancel(context.Background())
 	var err error
 	if c.sb, err = scoreboard.Create(sp.gen.threads); err != nil {
 		return nil, err
@@ -154,6 +161,19 @@ func (c *child) pid() int { return c.id }
 
 func (c *child) signal(sig syscall.Signal) error { return unix.Kill(c.id, sig) }
 
+// examine looks at the process in a goroutine. The process may not end meanwhile, or its id would be somebody else's.
+func (c *child) examine(within time.Duration) bool {
+	if c.examiner == nil {
+		return false
+	}
+	c.readers.Go(func() {
+		ctx, cancel := context.WithTimeout(c.alive, within)
+		defer cancel()
+		c.post(event{proc: c, kind: examined, text: c.examiner(ctx, c.id)})
+	})
+	return true
+}
+
 func (c *child) send(m proto.Message) error { return c.conn.TrySend(m) }
 
 func (c *child) board() scoreboard.Snapshot { return c.sb.Snapshot() }
@@ -161,12 +181,14 @@ func (c *child) board() scoreboard.Snapshot { return c.sb.Snapshot() }
 // finish makes the readers stop after what the dead process has left. Without it they would wait for as long as any
 // process it started holds the other ends.
 func (c *child) finish() {
+	c.buried()
 	// Neither can fail in a way that matters: the readers then end with the process's descriptors.
 	_ = c.conn.CloseRead()
 	_ = c.stderr.SetReadDeadline(time.Unix(1, 0))
 }
 
 func (c *child) close() {
+	c.buried()
 	if c.conn != nil {
 		c.conn.Close()
 	}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/appserver-go/appserver/internal/proto"
 	"github.com/appserver-go/appserver/scoreboard"
@@ -42,6 +43,9 @@ type process interface {
 	send(m proto.Message) error
 	// board reads the scoreboard. It works until close, dead process or not.
 	board() scoreboard.Snapshot
+	// examine begins to find out what the process is doing, for as long as that may take, and posts an examined event. It
+	// returns false when nobody knows how.
+	examine(within time.Duration) bool
 	// finish is called once the process was reaped: the events still on their way are delivered, ended last.
 	finish()
 	// close frees what the arbiter holds for the process. It is called after the ended event, or instead of waiting for it.
@@ -54,16 +58,17 @@ type event struct {
 	kind eventKind
 	msg  proto.Message // of a message
 	err  error         // of garbage
-	text string        // of ended: what the process wrote to its standard error
+	text string        // of examined: what the process was doing; of ended: what the process wrote to its standard error
 }
 
 type eventKind uint8
 
 const (
-	message eventKind = iota // a message arrived
-	garbage                  // something else arrived
-	eof                      // the worker's end of the control socket was closed
-	ended                    // the last event: everything the process left behind has been read
+	message  eventKind = iota // a message arrived
+	garbage                   // something else arrived
+	eof                       // the worker's end of the control socket was closed
+	examined                  // what the process was doing, as far as it is known
+	ended                     // the last event: everything the process left behind has been read
 )
 
 // status says how a process ended.

@@ -30,6 +30,8 @@ func (a *Arbiter) handleEvent(ev event) {
 		if !w.reaped && w.state < aborted {
 			w.expect(now, forExit, exitGrace, "closed its control socket and lived on")
 		}
+	case examined:
+		w.examined(ev.text, now)
 	case ended:
 		w.ended, w.stderr = true, ev.text
 		a.bury(w, now)

@@ -32,6 +32,9 @@ type Options struct {
 	ReopenLogs func() error
 	// Lost is called from the arbiter's goroutine for each request that was in a worker when it died; nil ignores them.
 	Lost func(LostRequest)
+	// Examine finds out what a process is doing that is about to be aborted, for the log; "" is nothing to say. It is called
+	// from goroutines of its own and returns when ctx is done. nil aborts at once.
+	Examine func(ctx context.Context, pid int) string
 	// Ready is called once from the arbiter's goroutine, when MinReady workers are ready for the first time.
 	Ready func()
 	// Alive is called from the arbiter's goroutine whenever its loop has come round: after everything that happens, and at

@@ -64,6 +64,7 @@ type conduct struct {
 	after         time.Duration // from the start message to what boot says
 	drain         time.Duration // from the order to drain to the exit; negative never exits
 	abort         string        // dies, survives
+	examine       string        // what looking at it finds; "-" is never an answer, "" that nobody can
 }
 
 func newSim() *sim {
@@ -296,6 +297,20 @@ func (f *fake) signal(sig syscall.Signal) error {
 		f.later(30*time.Millisecond, func() { f.die(status{code: 2}) })
 	}
 	return nil
+}
+
+func (f *fake) examine(within time.Duration) bool {
+	if f.conduct.examine == "" {
+		return false
+	}
+	f.sim.note("examine worker %d within %v", f.age, within)
+	if f.conduct.examine != "-" {
+		go func() {
+			time.Sleep(50 * time.Millisecond)
+			f.post(event{proc: f, kind: examined, text: f.conduct.examine})
+		}()
+	}
+	return true
 }
 
 func (f *fake) send(m proto.Message) error {

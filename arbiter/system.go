@@ -1,6 +1,7 @@
 package arbiter
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
 	"os"
@@ -17,11 +18,14 @@ import (
 type system struct {
 	app     string
 	environ []string
+	examine func(ctx context.Context, pid int) string // nil if there is none
 }
 
 var _ env = (*system)(nil)
 
-func newSystem(o *Options) *system { return &system{app: o.AppName, environ: o.Env} }
+func newSystem(o *Options) *system {
+	return &system{app: o.AppName, environ: o.Env, examine: o.Examine}
+}
 
 // signalQueue is how many signals may wait for the loop. Those of one kind that come while it is full are dropped;
 // a lost SIGCHLD is made up for by the next poll.

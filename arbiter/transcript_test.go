@@ -285,6 +285,8 @@ func parseConduct(t *testing.T, s *sim, words []string) {
 			c.drain = duration(t, value)
 		case "abort":
 			c.abort = value
+		case "examine":
+			c.examine = value
 		default:
 			t.Fatalf("unknown conduct %q", w)
 		}

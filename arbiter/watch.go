@@ -120,6 +120,8 @@ func (a *Arbiter) expire(w *worker, now time.Time) {
 		w.log.Error("Worker takes too long to boot, aborting it", "stage", w.stage)
 		w.bootLate = true
 		a.abort(w, now, w.overdue)
+	case forExaminer:
+		w.strike(now)
 	case forAbort:
 		w.log.Error("Worker survived SIGABRT, killing it", "grace", w.spec.gen.limits.abortGrace)
 		w.kill(w.overdue)

@@ -27,7 +27,7 @@ const (
 	booted                // it said hello and loads the guest
 	ready                 // it serves
 	draining              // it was told to finish
-	aborted               // SIGABRT was sent
+	aborted               // SIGABRT was sent, or will be once the process was examined
 	killed                // SIGKILL was sent
 )
 
@@ -39,11 +39,12 @@ func (s state) String() string {
 type wait uint8
 
 const (
-	forNothing wait = iota
-	forReady        // the end of its boot
-	forExit         // its end, whatever it was told
-	forDrain        // its end after a drain
-	forAbort        // its end after SIGABRT
+	forNothing  wait = iota
+	forReady         // the end of its boot
+	forExit          // its end, whatever it was told
+	forDrain         // its end after a drain
+	forAbort         // its end after SIGABRT
+	forExaminer      // what it is doing, before SIGABRT
 )
 
 // worker is a process as the arbiter knows it.
@@ -141,14 +142,41 @@ func (w *worker) dismiss(reason string) {
 	w.kill(reason)
 }
 
-// abort asks the Go runtime of the worker for its stacks and its end, and gives it abort_grace for both.
+// abort ends a worker that does not do so itself, after a look at what it is doing.
 func (w *worker) abort(now time.Time, reason string) {
 	if w.state >= aborted {
 		return
 	}
 	w.state, w.reason = aborted, reason
+	within := min(examineTime, w.spec.gen.limits.abortGrace)
+	if w.reaped || within <= 0 || !w.proc.examine(within) {
+		w.strike(now)
+		return
+	}
+	w.expect(now, forExaminer, within+examineSlack, reason)
+}
+
+const (
+	// examineTime is how long looking at a worker may delay its end. It takes a tenth of that, or does not work at all.
+	examineTime = 500 * time.Millisecond
+	// examineSlack is for the way of an answer that comes in the last moment.
+	examineSlack = 100 * time.Millisecond
+)
+
+// examined takes what was found out about a worker that is to be aborted.
+func (w *worker) examined(text string, now time.Time) {
+	if text != "" {
+		w.log.Error("Where the aborted worker was", "stack", text)
+	}
+	if w.state == aborted && w.awaited == forExaminer {
+		w.strike(now)
+	}
+}
+
+// strike asks the Go runtime of the worker for its stacks and its end, and gives it abort_grace for both.
+func (w *worker) strike(now time.Time) {
 	w.signal(abortSignal)
-	w.expect(now, forAbort, w.spec.gen.limits.abortGrace, reason)
+	w.expect(now, forAbort, w.spec.gen.limits.abortGrace, w.reason)
 }
 
 // kill ends the worker for sure.

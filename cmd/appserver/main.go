@@ -12,6 +12,7 @@ import (
 
 	"github.com/appserver-go/appserver/internal/fault"
 	"github.com/appserver-go/appserver/internal/hooks"
+	"github.com/appserver-go/appserver/internal/postmortem"
 )
 
 func main() {
@@ -35,6 +36,9 @@ func run(p process) int {
 	if len(p.args) > 1 && p.args[1] == hooks.Command {
 		return runHookHelper(p)
 	}
+	if len(p.args) > 1 && p.args[1] == postmortem.Command {
+		return runExaminer(p)
+	}
 	if len(p.args) > 1 && p.args[1] == "worker" {
 		return runWorker(p)
 	}
@@ -56,4 +60,13 @@ func runHookHelper(p process) int {
 			"appserver %s is started by appserver serve and cannot be run by hand", hooks.Command))
 	}
 	return code
+}
+
+// runExaminer becomes the helper that looks at a worker before it is aborted.
+func runExaminer(p process) int {
+	if code := postmortem.Main(p.args[2:], p.stdout); code != fault.OK {
+		return report(p.stderr, fault.WithCode(code, "start appserver serve",
+			"appserver %s is started by appserver serve and cannot be run by hand", postmortem.Command))
+	}
+	return fault.OK
 }

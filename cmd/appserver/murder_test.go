@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -96,6 +97,11 @@ func TestArbiterKillsFrozenWorker(t *testing.T) {
 	s.awaitRecord("the murder", func(r record) bool {
 		return r.text("method") == "GET" && r.text("path") == "/spin?secret=1" && r.text("request_id") != "" && r.text("age") != ""
 	})
+	if runtime.GOARCH == "amd64" {
+		s.awaitRecord("where the frozen worker was", func(r record) bool {
+			return r.msg() == "Where the aborted worker was" && strings.Contains(r.text("stack"), "handle_request")
+		})
+	}
 	eventually(t, patience, "the stuck worker is gone", func() bool { return !alive(victim) })
 	killed := time.Now()
 	s.mustGet("/", 200)

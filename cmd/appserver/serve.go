@@ -16,6 +16,7 @@ import (
 	"github.com/appserver-go/appserver/arbiter"
 	"github.com/appserver-go/appserver/config"
 	"github.com/appserver-go/appserver/internal/fault"
+	"github.com/appserver-go/appserver/internal/postmortem"
 	"github.com/appserver-go/appserver/sockets"
 )
 
@@ -196,6 +197,7 @@ func arbiterOptions(cfg *config.Config, logs *logs) (arbiter.Options, error) {
 	settings, err := arbiterSettings(cfg)
 	return arbiter.Options{
 		Settings: settings, MinReady: cfg.MinReady, AppName: appName(cfg), Log: logs.Logger, ReopenLogs: logs.Reopen, Lost: logs.lost,
+		Examine: postmortem.Examine,
 	}, err
 }
 

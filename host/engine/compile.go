@@ -51,6 +51,7 @@ func (e *Engine) Compile(ctx context.Context, wasm []byte) (*Module, error) {
 		shift: d.Shift(o),
 	}
 	m.describe(d)
+	m.publish(d)
 	return m, nil
 }
 

@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"errors"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -48,9 +50,10 @@ type Module struct {
 	memory      *MemoryLimits
 	tables      []TableLimits
 	facts       rewrite.Facts
-	starts      bool   // the start function is an export, for us to call
-	shift       int    // by how much the indices of its functions are too high
-	lasting     string // why instances cannot be reset
+	starts      bool     // the start function is an export, for us to call
+	shift       int      // by how much the indices of its functions are too high
+	symbols     *os.File // nil unless published
+	lasting     string   // why instances cannot be reset
 
 	link    sync.Once
 	linkErr error // what is missing in the host, found at the first instantiation
@@ -102,4 +105,6 @@ func (m *Module) Size() int { return m.size }
 func (m *Module) CompileTime() time.Duration { return m.compileTime }
 
 // Close releases the compiled code. No instance of the module may be live.
-func (m *Module) Close(ctx context.Context) error { return m.compiled.Close(ctx) }
+func (m *Module) Close(ctx context.Context) error {
+	return errors.Join(m.compiled.Close(ctx), closeSymbols(m.symbols))
+}

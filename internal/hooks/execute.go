@@ -6,11 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/appserver-go/appserver/internal/helper"
 )
 
 // Command is the first argument with which this program is a helper.
@@ -42,20 +40,20 @@ func (r *Runner) execute(t task) {
 
 // converse starts a helper, gives it the job and reads its reports to the end.
 func (r *Runner) converse(t task, line func(string)) (*end, error) {
-	h, err := startHelper(t.name, r.env)
+	h, err := helper.Start([]string{Command, t.name}, r.env)
 	if err != nil {
 		return nil, err
 	}
-	defer h.close()
+	defer h.Close()
 	// Without a deadline a helper that something stopped would hold its key for ever.
 	ctx, cancel := context.WithTimeout(r.ctx, t.job.Timeout+killGrace)
 	defer cancel()
-	stop := context.AfterFunc(ctx, h.kill)
+	stop := context.AfterFunc(ctx, h.Kill)
 	defer stop()
-	if err := h.give(&t.job); err != nil {
+	if err := give(h, &t.job); err != nil {
 		return nil, err
 	}
-	in := bufio.NewScanner(h.reports)
+	in := bufio.NewScanner(h.Out)
 	in.Buffer(nil, 8*maxLine) // a line of control characters is six times as long in JSON
 	for in.Scan() {
 		var rep report
@@ -75,87 +73,11 @@ func (r *Runner) converse(t task, line func(string)) (*end, error) {
 	return nil, errors.Join(errors.New("its helper died"), in.Err())
 }
 
-// helper is a helper process and our ends of its pipes.
-type helper struct {
-	jobs    *os.File // its standard input
-	reports *os.File // its standard output
-	pidfd   *os.File // the process, whoever reaps it; nil where the kernel has none
-}
-
-// startHelper starts this program again, even when its file was replaced.
-func startHelper(name string, env []string) (*helper, error) {
-	stdin, jobs, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	defer stdin.Close()
-	h := &helper{jobs: jobs}
-	reports, stdout, err := os.Pipe()
-	if err != nil {
-		h.close()
-		return nil, err
-	}
-	defer stdout.Close()
-	h.reports = reports
-	pidfd := -1
-	err = withFDs(stdin, stdout, func(in, out uintptr) error {
-		_, err := syscall.ForkExec("/proc/self/exe", append(os.Args[:1:1], Command, name), &syscall.ProcAttr{
-			Env: env, Files: []uintptr{in, out, uintptr(unix.Stderr)},
-			// A group of its own: Ctrl-C at a terminal is for the arbiter.
-			Sys: &syscall.SysProcAttr{Setpgid: true, PidFD: &pidfd},
-		})
-		return err
-	})
-	if err != nil {
-		h.close()
-		return nil, fmt.Errorf("start its helper: %w", err)
-	}
-	if pidfd >= 0 {
-		h.pidfd = os.NewFile(uintptr(pidfd), "pidfd")
-	}
-	return h, nil
-}
-
-// withFDs lends the descriptors of two files; os.File.Fd would set the files blocking.
-func withFDs(a, b *os.File, use func(a, b uintptr) error) error {
-	rawA, errA := a.SyscallConn()
-	rawB, errB := b.SyscallConn()
-	if err := errors.Join(errA, errB); err != nil {
-		return err
-	}
-	var useErr error
-	err := rawA.Control(func(fdA uintptr) {
-		errB = rawB.Control(func(fdB uintptr) { useErr = use(fdA, fdB) })
-	})
-	return errors.Join(err, errB, useErr)
-}
-
 // give writes the job.
-func (h *helper) give(j *job) error {
-	err := json.NewEncoder(h.jobs).Encode(j)
-	if err = errors.Join(err, h.jobs.Close()); err != nil {
+func give(h *helper.Process, j *job) error {
+	err := json.NewEncoder(h.In).Encode(j)
+	if err = errors.Join(err, h.In.Close()); err != nil {
 		return fmt.Errorf("hand it to its helper: %w", err)
 	}
 	return nil
-}
-
-// kill ends the helper, and with it its command. The pid would not do: whoever reaps may have freed it for another.
-func (h *helper) kill() {
-	if h.pidfd != nil {
-		if raw, err := h.pidfd.SyscallConn(); err == nil {
-			_ = raw.Control(func(fd uintptr) { _ = unix.PidfdSendSignal(int(fd), unix.SIGKILL, nil, 0) })
-		}
-	}
-	// Neither can fail on an open pipe; they end the conversation where there is no pidfd.
-	_ = h.jobs.SetWriteDeadline(time.Unix(1, 0))
-	_ = h.reports.SetReadDeadline(time.Unix(1, 0))
-}
-
-// close gives back our ends.
-func (h *helper) close() {
-	for _, f := range []*os.File{h.jobs, h.reports, h.pidfd} {
-		if f != nil {
-			f.Close() // twice for jobs; nothing was written that could be lost
-		}
-	}
 }

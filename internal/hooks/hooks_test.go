@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/appserver-go/appserver/internal/helper"
 )
 
 const patience = 20 * time.Second
@@ -163,19 +165,21 @@ func zombie(pid int) bool {
 
 // A stopped helper is killed all the same, and its command with it.
 func TestStuckHelperIsKilled(t *testing.T) {
-	h, err := startHelper("x", os.Environ())
+	h, err := helper.Start([]string{Command, "x"}, os.Environ())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer h.close()
-	if h.pidfd == nil {
+	defer h.Close()
+	if self, err := unix.PidfdOpen(os.Getpid(), 0); err != nil {
 		t.Skip("this kernel has no pidfd")
+	} else {
+		unix.Close(self)
 	}
-	if err := h.give(&job{Command: "echo $$ $PPID; sleep 1000", Timeout: patience}); err != nil {
+	if err := give(h, &job{Command: "echo $$ $PPID; sleep 1000", Timeout: patience}); err != nil {
 		t.Fatal(err)
 	}
 	buf := make([]byte, 200)
-	n, err := h.reports.Read(buf)
+	n, err := h.Out.Read(buf)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +190,7 @@ func TestStuckHelperIsKilled(t *testing.T) {
 	if err := unix.Kill(helperPID, unix.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	h.kill()
+	h.Kill()
 	eventually(t, "helper and command are gone", func() string { return "" }, func() bool {
 		return zombie(helperPID) && zombie(shellPID)
 	})
