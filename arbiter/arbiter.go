@@ -53,7 +53,12 @@ type Arbiter struct {
 	halt       *halt // not nil once the server is going down
 	portsGone  bool  // the listening sockets are closed
 
-	began          time.Time
+	began       time.Time
+	upgrade     *upgrade       // nil unless there is a new arbiter that this one has executed
+	lastUpgrade *UpgradeResult // nil if there was none
+	predecessor Predecessor    // the arbiter that has executed this one; nil once it is gone
+	aside       bool           // that one is the service still
+
 	generations    uint64  // how many were made
 	reload         *reload // nil unless one is under way
 	pending        bool    // another one waits
@@ -104,7 +109,8 @@ func (a *Arbiter) Run(ctx context.Context) (err error) {
 	a.began = time.Now()
 	a.polled = a.began
 	a.emit(Event{Name: OnStarting})
-	a.scale(a.gen.workers)
+	a.hearPredecessor()
+	a.scale(a.startWith())
 	a.loop(ctx.Done(), signals)
 	return a.failure
 }
@@ -150,12 +156,15 @@ func (a *Arbiter) tick(now time.Time) {
 	a.assign()
 	a.closeInHalt(now)
 	a.closeLeavings(false)
+	a.expireUpgrade(now)
+	a.stepDown()
 	a.opts.Alive(a.vitals())
 }
 
 // vitals sum up the state of the server.
 func (a *Arbiter) vitals() Vitals {
-	return Vitals{Up: a.announced, Ready: a.serving(), Workers: len(a.slots), Halting: a.halt != nil}
+	return Vitals{Up: a.announced, Ready: a.serving(), Workers: len(a.slots), Halting: a.halt != nil,
+		Reloading: a.reload != nil, Aside: a.aside || a.upgrade != nil && a.upgrade.served}
 }
 
 // nextTick returns when the next thing is due that no event announces.
@@ -168,6 +177,9 @@ func (a *Arbiter) nextTick() time.Time {
 	}
 	for _, w := range a.workers {
 		sooner(w.deadline)
+	}
+	if a.upgrade != nil {
+		sooner(a.upgrade.deadline)
 	}
 	if a.halt != nil {
 		if !a.portsGone {
@@ -197,7 +209,7 @@ func (a *Arbiter) post(ev event) bool {
 
 // release gives back everything the arbiter holds. Workers are left only when the loop broke.
 func (a *Arbiter) release() {
-	a.endReloads()
+	a.endReloads(errHalting)
 	close(a.done)
 	for _, w := range a.workers {
 		w.signal(killSignal)
@@ -212,4 +224,15 @@ func (a *Arbiter) release() {
 			a.log.Warn("Could not remove the pidfile", "error", err)
 		}
 	}
+	if a.upgrade != nil {
+		a.upgrade.proc.close() // last: the new arbiter takes it for the end of this one
+	}
+}
+
+// startWith returns how many workers to begin with: as many as the old arbiter had, if it was configured alike.
+func (a *Arbiter) startWith() int {
+	if w := &a.opts.Will; w.Workers > 0 && w.Configured == a.gen.workers {
+		return w.Workers
+	}
+	return a.gen.workers
 }

@@ -43,12 +43,7 @@ func (a *Arbiter) Reload(ctx context.Context) error {
 	if err := a.do(ctx, func() { a.requestReload(outcome) }); err != nil {
 		return err
 	}
-	select {
-	case err := <-outcome:
-		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return await(ctx, outcome)
 }
 
 // maxWorkers bounds Scale as the workers setting is bounded.
@@ -65,8 +60,8 @@ func (a *Arbiter) Scale(ctx context.Context, n int, absolute bool) (int, error) 
 			target += len(a.slots)
 		}
 		switch {
-		case a.halt != nil:
-			failed = errHalting
+		case a.mayChange() != nil:
+			failed = a.mayChange()
 		case target > maxWorkers || absolute && target < 1:
 			failed = fault.New("it may be 1 to 4096", "%d is no number of workers to have", target)
 		default:
@@ -94,7 +89,7 @@ func (a *Arbiter) ReopenLogs(ctx context.Context) error {
 func (a *Arbiter) Drain(ctx context.Context) error {
 	var failed error
 	err := a.do(ctx, func() {
-		if failed = a.refuseInHalt(); failed == nil {
+		if failed = a.mayChange(); failed == nil {
 			a.rescale(0)
 		}
 	})
@@ -129,9 +124,22 @@ func (a *Arbiter) Kill(ctx context.Context, pid int) error {
 	return err
 }
 
-func (a *Arbiter) refuseInHalt() error {
-	if a.halt != nil {
-		return errHalting
+// Upgrade executes a new arbiter as SIGUSR2 does and waits until it is ready, or returns the *fault.Error why it is not.
+// With auto this arbiter then retires by itself, whatever Settings.AutoUpgrade says. When ctx ends, the upgrade goes on.
+func (a *Arbiter) Upgrade(ctx context.Context, auto bool) error {
+	outcome := make(chan error, 1)
+	if err := a.do(ctx, func() { a.requestUpgrade(auto, outcome) }); err != nil {
+		return err
 	}
-	return nil
+	return await(ctx, outcome)
+}
+
+// await waits for the outcome of what the loop has begun.
+func await(ctx context.Context, outcome <-chan error) error {
+	select {
+	case err := <-outcome:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }

@@ -42,17 +42,28 @@
 // in a row end the server with exit code 3 (a worker failed to boot) or 4 (the guest failed to load), as in gunicorn.
 // Later the arbiter never gives up.
 //
+// # Upgrade
+//
+// USR2 executes the program anew, from where it was found at the start, as another arbiter in a process of its own. It
+// inherits the sockets, reads its own configuration and boots its own workers beside those of the old one. If it exits, or
+// takes longer than boot_timeout for either step, nothing has changed but a record in the log. There are never more than two.
+//
+// Once it is ready the old arbiter retires when it is told to, or by itself with Settings.AutoUpgrade: its workers drain and
+// it ends, without closing or unlinking what it shares. If the new one dies before that, the old one brings its workers back.
+// The new one takes pidfile and files over when the old one is gone, which it sees by the end of their connection.
+//
 // # Signals
 //
 //	TERM        finish requests within graceful_timeout, then exit; again: as INT
 //	INT, QUIT   exit within two seconds
 //	TTIN, TTOU  one worker more, one less (never less than one)
-//	USR1        reopen the log files, here and in the workers
-//	WINCH       drain all workers and stay, keeping the sockets; TTIN brings workers back. Ignored when standard input or
+//	USR1        reopen the log files, here, in the workers and in a new arbiter
+//	WINCH       drain all workers and stay, keeping the sockets; TTIN brings workers back, and so does the death of a new
+//	            arbiter in whose favour they were drained. Ignored when standard input or
 //	            standard error is a terminal, which sends it whenever its window is resized
 //	CHLD        a worker, or as process 1 anybody's orphan, has died
 //	HUP         reload; also brings back the workers that WINCH has drained
-//	USR2        not available yet: logged and ignored
+//	USR2        upgrade: see above
 //
 // Signals are handled one by one in the order of their arrival: three TTIN add three workers, provided that they are not
 // sent so fast that the kernel merges them.

@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/appserver-go/appserver/internal/handover"
 	"github.com/appserver-go/appserver/internal/proto"
 	"github.com/appserver-go/appserver/scoreboard"
 	"github.com/appserver-go/appserver/sockets"
@@ -19,6 +20,9 @@ type env interface {
 	// start begins a worker process. Until the process's ended event, post gets its events, in order, from other
 	// goroutines; it returns false when nobody wants them any more.
 	start(s spec, post func(event) bool) (process, error)
+	// execute starts a new arbiter with the sockets and the will. Until hear returns false it gets, from another
+	// goroutine, what the new arbiter says; the last call has an error.
+	execute(p *Program, will handover.Will, set *sockets.Set, hear func(handover.Message, error) bool) (successor, error)
 	// reap returns the status of a child that has died, until there is none left. It does not wait.
 	reap() (pid int, st status, ok bool)
 	// terminal reports whether a person's terminal is attached.

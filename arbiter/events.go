@@ -105,10 +105,11 @@ func (a *Arbiter) ready(w *worker, r *proto.Ready, now time.Time) {
 		a.noteRecycled(s.current, w, now)
 		a.takeOver(s, w)
 	}
-	if !a.announced && a.serving() >= min(a.opts.MinReady, a.gen.workers) {
+	if !a.announced && a.serving() >= min(a.opts.MinReady, a.gen.workers, max(len(a.slots), 1)) {
 		a.announced = true
 		a.emit(Event{Name: WhenReady})
 		a.opts.Ready()
+		a.tellPredecessor()
 	}
 }
 
@@ -123,8 +124,9 @@ func (a *Arbiter) bootFailed(err *fault.Error, definite bool) {
 		return
 	}
 	a.failure = err
-	a.endReloads()
+	a.endReloads(errHalting)
 	a.halt = &halt{quick: true}
+	a.leaveToSuccessor()
 	for _, w := range a.workers {
 		w.dismiss("another worker failed to boot")
 	}

@@ -12,14 +12,15 @@ import (
 
 // generation is one configuration with everything that comes from it. Workers keep the generation they were spawned in.
 type generation struct {
-	number   uint64 // from 1; a generation that was given up leaves a gap
-	workers  int    // as configured: signals may have changed the number of slots since
-	batch    int
-	config   json.RawMessage
-	sockets  *sockets.Set
-	artifact *os.File
-	threads  int
-	limits   limits
+	number      uint64 // from 1; a generation that was given up leaves a gap
+	workers     int    // as configured: signals may have changed the number of slots since
+	batch       int
+	config      json.RawMessage
+	sockets     *sockets.Set
+	artifact    *os.File
+	threads     int
+	limits      limits
+	autoUpgrade bool
 }
 
 // limits are a generation's bounds; see Settings for zero.
@@ -32,7 +33,7 @@ type limits struct {
 func newGeneration(number uint64, s *Settings) *generation {
 	return &generation{
 		number: number, workers: s.Workers, batch: s.ReloadBatch, config: s.Config, sockets: s.Sockets,
-		artifact: s.Artifact, threads: s.Threads,
+		artifact: s.Artifact, threads: s.Threads, autoUpgrade: s.AutoUpgrade,
 		limits: limits{
 			timeout: s.Timeout, abortGrace: s.AbortGrace, workerTimeout: s.WorkerTimeout, bootTimeout: s.BootTimeout,
 			gracefulTimeout: s.GracefulTimeout, maxAge: s.MaxAge, maxMemory: s.MaxMemory,

@@ -17,17 +17,19 @@ func (a *Arbiter) beginHalt(quick bool, reason string) {
 	}
 	now := time.Now()
 	a.halt = &halt{since: now, closeBy: now}
-	a.endReloads()
+	a.endReloads(errHalting)
 	a.log.Info("Shutting down", "reason", reason, "graceful", !quick, "workers", len(a.workers))
+	a.leaveToSuccessor()
 	if quick {
 		a.hasten()
 		return
 	}
 	// First of all, or a connection could come in after the last worker has found the queue empty.
-	final, err := a.env.refuse(a.gen.sockets)
+	all, err := a.env.refuse(a.gen.sockets)
 	if err != nil {
 		a.log.Debug("Could not refuse new connections", "error", err)
 	}
+	owned := a.gen.sockets.Owned()
 	for _, w := range a.workers {
 		grace := w.spec.gen.limits.gracefulTimeout
 		switch w.state {
@@ -37,7 +39,12 @@ func (a *Arbiter) beginHalt(quick bool, reason string) {
 			a.drain(w, now, 0, min(exitGrace, grace+drainMargin), true)
 		case ready:
 			a.halt.closeBy = later(a.halt.closeBy, now.Add(grace+drainMargin))
-			a.acceptAll(w)
+			final := all
+			if mine := w.spec.gen.sockets.Indices(owned); all {
+				a.acceptAll(w)
+			} else if final = len(mine) > 0; final {
+				w.accept(mine) // others go on with the rest, and nobody with these
+			}
 			a.drain(w, now, grace, grace+drainMargin, final)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/appserver-go/appserver/internal/handover"
 	"github.com/appserver-go/appserver/scoreboard"
 	"github.com/appserver-go/appserver/sockets"
 )
@@ -25,6 +26,18 @@ type Options struct {
 	Env []string
 	// Pidfile is held until Run has ended all workers, and then removed; nil means none.
 	Pidfile *Pidfile
+
+	// Program is what SIGUSR2 executes as a new arbiter; nil means that there are no upgrades.
+	Program *Program
+	// HandOver is called from the arbiter's goroutine when another process is the service from now on, for a service
+	// manager; nil ignores it.
+	HandOver func(pid int)
+	// Predecessor is the arbiter that has executed this one and left Will; nil without one. Run does not close it before
+	// it is gone.
+	Predecessor Predecessor
+	Will        handover.Will
+	// Promoted is called from the arbiter's goroutine once the predecessor is gone; nil ignores it.
+	Promoted func()
 
 	// Log gets everything there is to say. It must not block: the arbiter logs from its only goroutine.
 	Log *slog.Logger
@@ -69,6 +82,8 @@ type Settings struct {
 	GracefulTimeout time.Duration
 	// MaxMemory is the resident memory in bytes past which a worker is replaced; 0 means no bound.
 	MaxMemory int64
+	// AutoUpgrade says that the arbiter retires by itself once the new one of a SIGUSR2 is ready.
+	AutoUpgrade bool
 	// MaxAge is how long a worker serves before it is replaced, give or take a tenth; 0 means for ever.
 	MaxAge time.Duration
 
@@ -101,6 +116,10 @@ type Vitals struct {
 	Ready, Workers int
 	// Halting tells that the server is going down.
 	Halting bool
+	// Reloading tells that a reload is under way.
+	Reloading bool
+	// Aside tells that another arbiter is the service: the one that has executed this one, or that this one has executed.
+	Aside bool
 }
 
 // LostRequest is a request that died with its worker. It got no answer, or half of one.
@@ -141,6 +160,12 @@ func (o *Options) check() error {
 	}
 	if o.Ready == nil {
 		o.Ready = func() {}
+	}
+	if o.HandOver == nil {
+		o.HandOver = func(int) {}
+	}
+	if o.Promoted == nil {
+		o.Promoted = func() {}
 	}
 	if o.Alive == nil {
 		o.Alive = func(Vitals) {}

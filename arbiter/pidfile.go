@@ -16,8 +16,9 @@ import (
 // Pidfile is a file with the arbiter's process id, locked for as long as it lives. The lock, not the number, says
 // whether a server runs: a number left behind by a crash, or by now some other process's, hinders nobody.
 type Pidfile struct {
-	path string
-	file *os.File // nil after Remove
+	path  string
+	final string   // where Promote moves it; "" if it is there
+	file  *os.File // nil after Remove
 }
 
 // LockPidfile locks the file at path, creating it if needed, and writes the id of this process. It fails with a
@@ -39,6 +40,32 @@ func LockPidfile(path string) (*Pidfile, error) {
 		}
 		return p, nil
 	}
+}
+
+// LockSuccessorPidfile is LockPidfile for an arbiter whose predecessor still has the file at path: until Promote it is at
+// path.2.
+func LockSuccessorPidfile(path string) (*Pidfile, error) {
+	p, err := LockPidfile(path + ".2")
+	if err == nil {
+		p.final = path
+	}
+	return p, err
+}
+
+// Promote moves the file of LockSuccessorPidfile to where the predecessor, which is gone, had its own. It fails when yet
+// another server has locked that one; then the file stays where it is. Calling it again does nothing.
+func (p *Pidfile) Promote() error {
+	if p.final == "" || p.file == nil {
+		return nil
+	}
+	free, err := openLocked(p.final) // or somebody else's would be replaced
+	if err != nil {
+		return err
+	}
+	if err = os.Rename(p.path, p.final); err == nil {
+		p.path, p.final = p.final, ""
+	}
+	return errors.Join(err, free.Close())
 }
 
 func openLocked(path string) (*os.File, error) {

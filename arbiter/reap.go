@@ -22,6 +22,9 @@ func (a *Arbiter) reap() {
 			return
 		}
 		i := slices.IndexFunc(a.workers, func(w *worker) bool { return w.pid == pid && !w.reaped })
+		if i < 0 && a.reapUpgrade(pid, st) {
+			continue
+		}
 		if i < 0 {
 			a.log.Debug("Reaped a process that is no worker", "pid", pid, "status", st.String())
 			continue

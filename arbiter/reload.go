@@ -49,8 +49,8 @@ func (a *Arbiter) requestReload(waiter chan<- error) {
 		waiters = append(waiters, waiter)
 	}
 	switch {
-	case a.halt != nil:
-		answer(waiters, errHalting)
+	case a.mayChange() != nil:
+		answer(waiters, a.mayChange())
 	case a.opts.Load == nil:
 		a.log.Warn("This server cannot be reloaded")
 		answer(waiters, fault.New("restart the server", "this server cannot be reloaded"))
@@ -84,10 +84,7 @@ func (a *Arbiter) beginReload(waiters []chan<- error) {
 		if err == nil && next == nil {
 			err = errors.New("nothing was loaded")
 		}
-		loaded := func() { a.loaded(r, next, err) }
-		select {
-		case a.calls <- loaded:
-		case <-a.done:
+		if !a.call(func() { a.loaded(r, next, err) }) {
 			a.discard(next, current)
 		}
 	}()
@@ -199,17 +196,17 @@ func (a *Arbiter) nextReload() {
 	a.beginReload(waiters)
 }
 
-// endReloads gives up all reloads because the server goes down.
-func (a *Arbiter) endReloads() {
+// endReloads gives up all reloads because the server goes down, or is replaced.
+func (a *Arbiter) endReloads(why error) {
 	waiters := a.pendingWaiters
 	a.pending, a.pendingWaiters = false, nil
-	answer(waiters, errHalting)
+	answer(waiters, why)
 	switch {
 	case a.reload == nil:
 	case a.reload.rolling:
-		a.noteReload(a.reload, errHalting)
+		a.noteReload(a.reload, why)
 		a.reload = nil
 	default:
-		a.dropReload(errHalting)
+		a.dropReload(why)
 	}
 }

@@ -2,6 +2,7 @@ package arbiter
 
 import (
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -32,6 +33,10 @@ func (a *Arbiter) handleSignal(s os.Signal) {
 		return
 	}
 	a.log.Info("Handling signal", "signal", shortName(sig))
+	if a.retiring() && slices.Contains([]syscall.Signal{syscall.SIGHUP, syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGWINCH}, sig) {
+		a.log.Warn("Ignoring the signal, the new arbiter has taken over", "signal", shortName(sig), "new_pid", a.upgrade.pid)
+		return
+	}
 	switch sig {
 	case syscall.SIGTERM:
 		if a.halt != nil && time.Since(a.halt.since) < termEcho {
@@ -49,10 +54,11 @@ func (a *Arbiter) handleSignal(s os.Signal) {
 		a.rescale(0)
 	case syscall.SIGUSR1:
 		_ = a.reopenLogs() // which has logged what went wrong
+		a.passOn(sig)
 	case syscall.SIGHUP:
 		a.requestReload(nil)
-	default:
-		a.log.Warn("This signal is not available yet", "signal", shortName(sig))
+	case syscall.SIGUSR2:
+		a.requestUpgrade(a.gen.autoUpgrade, nil)
 	}
 }
 
@@ -67,10 +73,26 @@ func (a *Arbiter) stop(quick bool, reason string) {
 	}
 }
 
-// rescale changes the number of workers unless the server is going down.
+// passOn sends a new arbiter that is ready what concerns both: the pidfile still has this one.
+func (a *Arbiter) passOn(sig syscall.Signal) {
+	if u := a.upgrade; u != nil && u.stage >= upgradeReady && !u.reaped {
+		if err := u.proc.signal(sig); err != nil {
+			a.log.Debug("Could not signal the new arbiter", "signal", signalName(sig), "error", err)
+		}
+	}
+}
+
+// rescale changes the number of workers unless the server is going down. It remembers how many there were before they were
+// drained in favour of a new arbiter, in case that one dies.
 func (a *Arbiter) rescale(n int) {
-	if a.halt != nil || n == len(a.slots) {
+	if a.mayChange() != nil || n == len(a.slots) {
 		return
+	}
+	if u := a.upgrade; u != nil && u.stage >= upgradeReady {
+		u.workers = 0
+		if n == 0 {
+			u.workers = len(a.slots)
+		}
 	}
 	a.log.Info("Changing the number of workers", "from", len(a.slots), "to", n)
 	a.scale(n)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -39,6 +40,10 @@ type sim struct {
 	base     Settings // of the first generation
 	next     nextLoad
 	sub      *Subscription
+	heirs    heirConduct   // of new arbiters executed from now on
+	heir     *fakeHeir     // the last one
+	over     chan struct{} // closed after the script's end
+	elder    *elder        // who has executed this arbiter, or nil
 }
 
 // nextLoad is what the next call of load finds.
@@ -70,7 +75,7 @@ type conduct struct {
 func newSim() *sim {
 	return &sim{
 		began: time.Now(), sigs: make(chan os.Signal, signalQueue), conducts: map[int]conduct{}, resident: map[int]int64{},
-		conduct: conduct{boot: "ready", stage: "loading", after: 40 * time.Millisecond, drain: 20 * time.Millisecond, abort: "dies"},
+		heirs: newHeirConduct(), over: make(chan struct{}), conduct: conduct{boot: "ready", stage: "loading", after: 40 * time.Millisecond, drain: 20 * time.Millisecond, abort: "dies"},
 	}
 }
 
@@ -128,11 +133,14 @@ func (s *sim) closeSockets(set *sockets.Set) error {
 	return set.Close(true)
 }
 
-// names lists the sockets of a set without their directory.
+// names lists the sockets of a set without their directory. A star is for those that somebody else goes on with.
 func names(set *sockets.Set) string {
 	var b strings.Builder
 	for _, sock := range set.Sockets() {
 		b.WriteString(" " + filepath.Base(sock.Name()))
+		if !slices.Contains(set.Owned().Sockets(), sock) {
+			b.WriteString("*")
+		}
 	}
 	return b.String()
 }

@@ -26,6 +26,11 @@ type Status struct {
 	Pending   bool   `json:"pending,omitempty"`
 	// LastReload is the outcome of the last reload, or nil.
 	LastReload *ReloadResult `json:"last_reload,omitempty"`
+	// Upgrade is the new arbiter beside this one, nil if there is none; LastUpgrade is the outcome of the last upgrade, or nil.
+	Upgrade     *UpgradeStatus `json:"upgrade,omitempty"`
+	LastUpgrade *UpgradeResult `json:"last_upgrade,omitempty"`
+	// Predecessor is the process id of the old arbiter beside this one, 0 if there is none.
+	Predecessor int `json:"predecessor,omitempty"`
 	// Sockets are the names of the addresses.
 	Sockets []string `json:"sockets"`
 	// Workers are all processes that have not been buried, oldest first.
@@ -38,6 +43,27 @@ type ReloadResult struct {
 	Took  time.Duration `json:"took"` // in nanoseconds
 	// Generation is the one that serves after it.
 	Generation uint64 `json:"generation"`
+	// Error says why it failed, or is empty; Hint, what to do about it.
+	Error string `json:"error,omitempty"`
+	Hint  string `json:"hint,omitempty"`
+}
+
+// UpgradeStatus is a new arbiter.
+type UpgradeStatus struct {
+	PID   int       `json:"pid"`
+	Began time.Time `json:"began"`
+	// Stage is starting, booting, ready, or retiring when this arbiter only waits for its last workers.
+	Stage string `json:"stage"`
+	// Auto says that this arbiter retires by itself once the new one is ready.
+	Auto bool `json:"auto"`
+}
+
+// UpgradeResult is how an upgrade ended.
+type UpgradeResult struct {
+	Ended time.Time     `json:"ended"`
+	Took  time.Duration `json:"took"` // in nanoseconds
+	// PID is the new arbiter's, 0 if it could not be executed.
+	PID int `json:"pid"`
 	// Error says why it failed, or is empty; Hint, what to do about it.
 	Error string `json:"error,omitempty"`
 	Hint  string `json:"hint,omitempty"`
@@ -100,6 +126,16 @@ func (a *Arbiter) status() *Status {
 	if a.lastReload != nil {
 		last := *a.lastReload
 		s.LastReload = &last
+	}
+	if u := a.upgrade; u != nil {
+		s.Upgrade = &UpgradeStatus{PID: u.pid, Began: u.began, Stage: u.stage.String(), Auto: u.auto}
+	}
+	if a.lastUpgrade != nil {
+		last := *a.lastUpgrade
+		s.LastUpgrade = &last
+	}
+	if a.predecessor != nil {
+		s.Predecessor = a.opts.Will.PID
 	}
 	for _, w := range a.workers {
 		s.Workers = append(s.Workers, a.workerStatus(w, now))

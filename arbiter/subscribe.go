@@ -22,6 +22,9 @@ const (
 	WorkerExit      EventName = "worker_exit"      // a worker's process has ended, for the Reason
 	ChildExit       EventName = "child_exit"       // the arbiter has taken in all that it left behind
 	PreExec         EventName = "pre_exec"         // a new binary is about to be executed
+	UpgradeReady    EventName = "upgrade_ready"    // the new arbiter NewPID is ready; not in gunicorn
+	UpgradeFailed   EventName = "upgrade_failed"   // an upgrade came to nothing, for the Reason; not in gunicorn
+	Promoted        EventName = "promoted"         // the old arbiter is gone and this one takes its place; not in gunicorn
 	OnExit          EventName = "on_exit"          // the arbiter ends, after the last worker
 )
 
@@ -35,7 +38,8 @@ type Event struct {
 	Generation uint64    `json:"generation"`
 	Workers    int       `json:"workers,omitempty"`
 	OldWorkers int       `json:"old_workers,omitempty"`
-	Reason     string    `json:"reason,omitempty"` // why, in words for a log
+	NewPID     int       `json:"new_pid,omitempty"` // of the new arbiter
+	Reason     string    `json:"reason,omitempty"`  // why, in words for a log
 }
 
 // hub passes events on to subscribers.

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/appserver-go/appserver/internal/fault"
+	"github.com/appserver-go/appserver/internal/handover"
 	"github.com/appserver-go/appserver/internal/proto"
 	"github.com/appserver-go/appserver/scoreboard"
 	"github.com/appserver-go/appserver/sockets"
@@ -45,6 +46,11 @@ const separator = "----\n"
 //	memory AGE BYTES         the resident memory of a worker
 //	nofork MESSAGE | fork    no process can be started; processes can be started again
 //	check                    checks instead of serving
+//	heir key=value…          how new arbiters behave: opened and ready, after so long or never (negative), drops=N,…
+//	                         (sockets), fail, hint, code (said instead of ready), refuse (cannot be executed)
+//	successor VERB …         the new arbiter: exit CODE, kill, say TYPE
+//	predecessor key=value…   before anything but listen: this arbiter was executed by another, which bequeaths workers, configured
+//	elder VERB               that one: serve, gone
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -93,6 +99,9 @@ func play(t *testing.T, script string) string {
 			BootTimeout: 10 * time.Second, GracefulTimeout: 3 * time.Second, Sockets: &sockets.Set{},
 		},
 		Load:       s.load,
+		Program:    &Program{Path: "/bin/appserver"},
+		HandOver:   func(pid int) { s.note("service manager: process %s is the service", whose(pid)) },
+		Promoted:   func() { s.note("promoted") },
 		Log:        slog.New(noteHandler{sim: s}),
 		ReopenLogs: func() error { s.note("reopen logs"); return nil },
 		Ready:      func() { s.note("server is ready") },
@@ -148,6 +157,10 @@ func play(t *testing.T, script string) string {
 			s.mu.Unlock()
 		case "check":
 			begin(true)
+		case "heir":
+			parseHeir(t, s, words[1:])
+		case "predecessor":
+			parseElder(t, &o, s, words[1:])
 		default:
 			begin(false)
 			s.note("> %s", strings.TrimSpace(line))
@@ -156,12 +169,24 @@ func play(t *testing.T, script string) string {
 		synctest.Wait()
 	}
 	end(s, returned)
+	close(s.over)
+	if s.elder != nil {
+		s.elder.end()
+	}
 	for _, f := range s.procs {
 		if f != nil && (!f.gone || !f.closed) {
 			t.Errorf("worker %d was left behind: gone %v, closed %v", f.age, f.gone, f.closed)
 		}
 	}
 	return s.transcript()
+}
+
+// whose names the process ids that are the same in each run.
+func whose(pid int) string {
+	if pid == os.Getpid() {
+		return "self"
+	}
+	return strconv.Itoa(pid)
 }
 
 // end notes how the arbiter returned, or brings it to its end out of the record.
@@ -243,6 +268,8 @@ func parseOptions(t *testing.T, o *Options, s *sim, words []string) {
 			o.MaxMemory = int64(number32(t, value))
 		case "batch":
 			o.ReloadBatch = number32(t, value)
+		case "auto":
+			o.AutoUpgrade = value == "true"
 		case "terminal":
 			s.tty = value == "true"
 		default:
@@ -346,7 +373,15 @@ func (s *sim) command(t *testing.T, words []string) {
 	case "run":
 		time.Sleep(duration(t, words[1]))
 	case "signal":
-		s.sigs <- unix.SignalNum("SIG" + words[1])
+		s.sigs <- signalNum(words[1])
+	case "successor":
+		s.heir.command(t, words[1:])
+	case "elder":
+		if words[1] == "gone" {
+			s.elder.end()
+		} else {
+			s.elder.said <- handover.Message{Type: handover.Type(words[1])}
+		}
 	case "foreign":
 		s.mu.Lock()
 		s.dead = append(s.dead, death{pid: number32(t, words[1])})

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,7 +51,7 @@ func Inherit(environ []string, pid int) (fds []int, rest []string, err error) {
 // ListenInherited makes a Set of listening sockets that somebody else opened. They replace the bind setting, as in
 // gunicorn. It takes ownership of the descriptors; on an error it closes those it has taken so far. TCP_NODELAY and
 // keep-alive are set on them, and the backlog if Options have one; Mode, UID, GID and Slots have no effect. Unix sockets
-// keep their files at Close, save with Options.Takeover.
+// keep their files at Close.
 func ListenInherited(fds []int, opts Options) (*Set, error) {
 	set := &Set{}
 	for i, fd := range fds {
@@ -84,15 +83,11 @@ func adoptShared(fd int, opts Options) (bind, error) {
 	if err := prepareInherited(fd, addr, opts); err != nil {
 		return bind{}, fmt.Errorf("inherit descriptor %d: %w", fd, err)
 	}
-	var file *socketFile
-	if opts.Takeover && addr.Network == Unix && !addr.abstract() {
-		file = takeOver(fd, addr)
-	}
-	s, err := newSocket(fd, opts.TLS, file)
+	s, err := newSocket(fd, opts.TLS, nil)
 	if err != nil {
 		return bind{}, err
 	}
-	s.lent = !opts.Takeover
+	s.lent = true
 	return bind{sockets: []*Socket{s}}, nil
 }
 
@@ -111,23 +106,6 @@ func prepareInherited(fd int, addr Addr, opts Options) error {
 		return os.NewSyscallError("listen", unix.Listen(fd, opts.Backlog))
 	}
 	return nil
-}
-
-// takeOver returns the file of an inherited unix socket if it is to be found and if this socket, not another one, answers
-// on it: the listener that a connection reaches must be of the same process.
-func takeOver(fd int, addr Addr) *socketFile {
-	path, err := filepath.Abs(addr.Path)
-	if err != nil {
-		return nil
-	}
-	file, err := newSocketFile(path)
-	if err != nil {
-		return nil
-	}
-	if live, pid, err := probe(addr); err != nil || !live || pid != peerPID(fd) {
-		return nil
-	}
-	return file
 }
 
 // checkListening reports, as a fault, why fd cannot be accepted from.

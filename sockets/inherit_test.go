@@ -309,41 +309,6 @@ func TestListenFD(t *testing.T) {
 	dial(t, set.Sockets()[0])
 }
 
-func TestTakeover(t *testing.T) {
-	tests := []struct {
-		name     string
-		takeover bool
-		replaced bool // by another server
-		removed  bool
-	}{
-		{"handover", true, false, true},
-		{"activation", false, false, false},
-		{"another server's file", true, true, false},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "s")
-			first := listen(t, testOptions(), "unix:"+path)
-			if tt.replaced {
-				if err := os.Remove(path); err != nil {
-					t.Fatal(err)
-				}
-				startOther(t, "unix:"+path)
-			}
-			set, err := ListenInherited([]int{dupFD(t, first.Sockets()[0])}, Options{Takeover: tt.takeover})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := errors.Join(first.Close(false), set.Close(true)); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) != tt.removed {
-				t.Errorf("Lstat = %v, want removed = %v", err, tt.removed)
-			}
-		})
-	}
-}
-
 // The message names the process that is in the way.
 func TestInUseByOther(t *testing.T) {
 	name := "unix:" + filepath.Join(t.TempDir(), "s")

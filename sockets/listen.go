@@ -39,10 +39,6 @@ type Options struct {
 	// five tries are Retries 4.
 	Retries    int
 	RetryDelay time.Duration
-	// Takeover says that the inherited sockets come from an arbiter that hands its duties over: the files of its unix
-	// sockets are ours to remove from now on, if a test connection finds that no other server has replaced them. Leave it
-	// false under socket activation.
-	Takeover bool
 	// Log is told about retries and a capped backlog; nil discards.
 	Log *slog.Logger
 }

@@ -25,24 +25,26 @@ const (
 // Refuse lets no new connection into the queues, so that they can be emptied for good. Without it, a connection that
 // the kernel completes between the last accept and Close is reset, although its client was told that it is connected.
 // A client that comes now tries again in a second, and is refused once the sockets are closed. Files of unix sockets
-// that are ours are removed, which has the same effect. Sockets of a service manager, who goes on with them, stay as
-// they are, and all is false then: their queues need not be emptied, and may never be. It cannot be undone: call it for what
-// is about to be closed.
+// that are ours are removed, which has the same effect. Sockets of a service manager or of another arbiter, who go on with
+// them, stay as they are, and all is false then: their queues need not be emptied, and may never be. It cannot be undone:
+// call it for what is about to be closed.
 func (s *Set) Refuse() (all bool, err error) {
 	var errs []error
 	all = true
 	for _, socket := range s.Sockets() {
 		errs = append(errs, socket.refuse())
-		all = all && !socket.lent
+		all = all && socket.owned()
 	}
 	return all, errors.Join(errs...)
 }
 
 func (s *Socket) refuse() error {
-	if s.file != nil {
+	switch {
+	case !s.owned():
+		return nil
+	case s.file != nil:
 		return s.file.remove()
-	}
-	if s.lent || !s.addr.isTCP() {
+	case !s.addr.isTCP():
 		return nil
 	}
 	prog := unix.SockFprog{Len: uint16(len(refuseSYN)), Filter: &refuseSYN[0]}

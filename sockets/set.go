@@ -76,14 +76,8 @@ func (s *Set) Names() []string {
 
 // Without returns the sockets of s that other does not have.
 func (s *Set) Without(other *Set) *Set {
-	kept, rest := other.Sockets(), &Set{}
-	for _, b := range s.binds {
-		b.sockets = slices.DeleteFunc(slices.Clone(b.sockets), func(x *Socket) bool { return slices.Contains(kept, x) })
-		if len(b.sockets) > 0 {
-			rest.binds = append(rest.binds, b)
-		}
-	}
-	return rest
+	kept := other.Sockets()
+	return s.where(func(_ int, x *Socket) bool { return !slices.Contains(kept, x) })
 }
 
 // Indices returns where the sockets of part stand among those of s. Sockets that s does not have are left out.

@@ -21,8 +21,9 @@ type Socket struct {
 	file *socketFile // the file of a unix socket that is ours to remove, or nil
 	lent bool        // opened by somebody who may go on with it
 
-	mu sync.RWMutex
-	fd int // -1 when closed
+	mu     sync.RWMutex
+	fd     int  // -1 when closed
+	shared bool // another arbiter has it too and may go on with it
 }
 
 // newSocket takes ownership of fd, a listening socket, and reads its address.
@@ -84,7 +85,7 @@ func (s *Socket) close(unlink bool) error {
 		return nil
 	}
 	var unlinkErr error
-	if unlink && s.file != nil {
+	if unlink && s.file != nil && !s.shared {
 		unlinkErr = s.file.remove()
 	}
 	err := os.NewSyscallError("close", unix.Close(s.fd))

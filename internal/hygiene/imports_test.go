@@ -25,6 +25,7 @@ var rules = []rule{
 	{"internal/fault", nil, "everybody uses fault, so it uses nobody"},
 	{"scoreboard", nil, "the scoreboard is memory and its layout, nothing else"},
 	{"internal/proto", nil, "the protocol is messages and framing; what they mean is the business of its two ends"},
+	{"internal/handover", []string{"sockets", "internal/proto", "internal/fault"}, "the handover is what two arbiters say to each other; what follows is the arbiters' business"},
 	{"config", []string{"internal/fault"}, "config is plain data below everything that reads it"},
 	{"sockets", []string{"internal/fault"}, "sockets know addresses and descriptors, not who uses them"},
 	{"reloader", []string{"internal/fault"}, "the reloader turns files into events and knows nothing of workers"},
@@ -37,7 +38,7 @@ var rules = []rule{
 	{"internal/accesslog", []string{"internal/fault", "exchange"}, "access-log lines are made from plain records"},
 	{
 		"arbiter",
-		[]string{"config", "sockets", "scoreboard", "internal/proto", "internal/fault"},
+		[]string{"config", "sockets", "scoreboard", "internal/proto", "internal/handover", "internal/fault"},
 		"the arbiter supervises processes; it never touches guests, requests or log formats",
 	},
 	{

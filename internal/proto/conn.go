@@ -70,9 +70,17 @@ func (c *Conn) Send(m Message) error {
 // behind fails a later TrySend.
 func (c *Conn) TrySend(m Message) error {
 	b, err := Encode(m)
-	if err != nil {
-		return err
+	if err == nil {
+		err = c.TrySendPacket(b)
 	}
+	if err != nil {
+		return fmt.Errorf("send %s: %w", m.Type, err)
+	}
+	return nil
+}
+
+// TrySendPacket is TrySend for bytes that mean something to somebody else.
+func (c *Conn) TrySendPacket(b []byte) error {
 	raw, err := c.c.SyscallConn()
 	if err != nil {
 		return err
@@ -86,27 +94,33 @@ func (c *Conn) TrySend(m Message) error {
 			}
 		}
 	})
-	if err := errors.Join(err, sendErr); err != nil {
-		return fmt.Errorf("send %s: %w", m.Type, err)
-	}
-	return nil
+	return errors.Join(err, sendErr)
 }
 
 // Receive waits for the next message. io.EOF means that the peer is gone and that everything it had sent was returned
 // before. An error that wraps ErrMalformed leaves the connection usable, since packets keep their bounds.
 func (c *Conn) Receive() (Message, error) {
+	b, err := c.ReceivePacket()
+	if err != nil {
+		return Message{}, err
+	}
+	return Decode(b)
+}
+
+// ReceivePacket is Receive for bytes that mean something to somebody else. They are good until the next call.
+func (c *Conn) ReceivePacket() ([]byte, error) {
 	n, err := c.c.Read(c.buf)
 	if errors.Is(err, unix.ECONNRESET) {
 		// The peer closed with a message of ours unread. The kernel says so once, ahead of what the peer had sent.
 		n, err = c.c.Read(c.buf)
 	}
 	if n == 0 && (err == nil || errors.Is(err, io.EOF)) {
-		return Message{}, io.EOF // a zero-length read is how SEQPACKET says that the peer closed
+		return nil, io.EOF // a zero-length read is how SEQPACKET says that the peer closed
 	}
 	if err != nil {
-		return Message{}, err
+		return nil, err
 	}
-	return Decode(c.buf[:n])
+	return c.buf[:n], nil
 }
 
 // CloseRead makes Receive return what has arrived so far and then io.EOF, even if a process still holds the other end.
