@@ -92,6 +92,8 @@ type Config struct {
 	Group string `mapstructure:"group"`
 	// Umask is the file mode creation mask of all processes.
 	Umask FileMode `mapstructure:"umask"`
+	// Upgrade is "manual" or "auto": whether an arbiter retires by itself once the new one of an upgrade is ready.
+	Upgrade string `mapstructure:"upgrade"`
 	// ProcName is the name in process titles; empty means the guest's file name.
 	ProcName string `mapstructure:"proc_name"`
 

@@ -37,6 +37,12 @@ func processSettings() []Setting {
 			Help: "name in process titles; the guest's file name without it",
 		},
 		{
+			Key: "upgrade", Section: SectionProcess, Kind: Enum, Values: []string{"manual", "auto"}, Reload: Live, Default: "manual",
+			Help: "how the old server of an upgrade by SIGUSR2 ends: manual or auto",
+			Doc: "`manual` keeps it beside the new one until it gets TERM, as in gunicorn. `auto` has it finish its requests and exit " +
+				"once the new one is ready. `appserver upgrade` does the latter unless told otherwise. See signals.md.",
+		},
+		{
 			Key: "control_socket", Section: SectionProcess, Kind: String, Reload: Restart, Default: "auto",
 			Help: "path of the operator's socket; auto chooses one, off has none",
 			Doc: "`appserver status`, `reload`, `top` and the others talk to the server over it; see control.md. `auto` is " +

@@ -11,7 +11,7 @@ type Status struct {
 	Guest      string    `json:"guest"`           // the guest's path
 	Version    string    `json:"version"`         // of appserver
 	PID        int       `json:"pid"`             // of the arbiter
-	State      string    `json:"state"`           // starting, serving, reloading, draining, stopping
+	State      string    `json:"state"`           // starting, serving, reloading, draining, retiring, stopping
 	Stage      string    `json:"stage,omitempty"` // of a reload: loading, canary, rolling
 	Generation uint64    `json:"generation"`
 	Now        time.Time `json:"now"` // the server's clock
@@ -22,8 +22,13 @@ type Status struct {
 	Ready      int       `json:"ready"`  // how many serve
 	RSS        int64     `json:"rss_bytes"`
 	// Reload is the last reload, nil if there was none.
-	Reload  *Reload  `json:"last_reload,omitempty"`
-	Workers []Worker `json:"workers"`
+	Reload *Reload `json:"last_reload,omitempty"`
+	// Successor is the new arbiter beside this one, nil if there is none; Predecessor the pid of the old one, or 0.
+	Successor   *Successor `json:"successor,omitempty"`
+	Predecessor int        `json:"predecessor,omitempty"`
+	// Upgrade is the last upgrade, nil if there was none.
+	Upgrade *Upgraded `json:"last_upgrade,omitempty"`
+	Workers []Worker  `json:"workers"`
 }
 
 // Reload is the outcome of a reload.
@@ -33,6 +38,29 @@ type Reload struct {
 	Generation uint64    `json:"generation"` // which served after it
 	Error      string    `json:"error,omitempty"`
 	Hint       string    `json:"hint,omitempty"`
+}
+
+// Successor is a new arbiter that an upgrade has started.
+type Successor struct {
+	PID   int     `json:"pid"`
+	Stage string  `json:"stage"` // starting, booting, ready, retiring when the old one only waits for its last workers
+	Auto  bool    `json:"auto"`  // the old one retires by itself
+	Age   float64 `json:"age_seconds"`
+}
+
+// Upgraded is the outcome of an upgrade.
+type Upgraded struct {
+	At    time.Time `json:"at"` // when it was decided
+	Took  float64   `json:"took_seconds"`
+	PID   int       `json:"pid"` // of the new arbiter, 0 if it could not be executed
+	Error string    `json:"error,omitempty"`
+	Hint  string    `json:"hint,omitempty"`
+}
+
+// Upgrade asks for an upgrade.
+type Upgrade struct {
+	// Keep keeps the old arbiter beside the new one until somebody ends one of them.
+	Keep bool `json:"keep"`
 }
 
 // Worker is a worker process.
@@ -106,7 +134,7 @@ type Reloaded struct {
 
 // Event is something that happened to the server. The names are those of gunicorn's hooks: on_starting, when_ready,
 // on_reload, nworkers_changed, pre_fork, post_worker_init, worker_int, worker_abort, worker_exit, child_exit, pre_exec,
-// on_exit; and reload_failed.
+// on_exit; and reload_failed, upgrade_ready, upgrade_failed, promoted.
 type Event struct {
 	Event      string    `json:"event"`
 	Time       time.Time `json:"time"`
@@ -117,7 +145,9 @@ type Event struct {
 	// From and To are the numbers of workers of nworkers_changed.
 	From *int `json:"from,omitempty"`
 	To   *int `json:"to,omitempty"`
-	// Reason says why, in words: of an exit, an abort, a reload that failed.
+	// NewPID is the new arbiter of an upgrade.
+	NewPID int `json:"new_pid,omitempty"`
+	// Reason says why, in words: of an exit, an abort, a reload or an upgrade that failed.
 	Reason string `json:"reason,omitempty"`
 }
 

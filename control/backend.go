@@ -15,6 +15,8 @@ type Backend interface {
 	Config(ctx context.Context) ([]Setting, error)
 	// Reload makes a new generation and returns when it serves, or why it does not.
 	Reload(ctx context.Context) (Reloaded, error)
+	// Upgrade starts a new arbiter and returns when it is ready, or why it is not.
+	Upgrade(ctx context.Context, u Upgrade) (Upgraded, error)
 	// Scale changes the number of workers. The request was checked: one field is set, and Workers is at least 1.
 	Scale(ctx context.Context, s Scale) (Scaled, error)
 	// Reopen reopens the log files.

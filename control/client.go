@@ -64,6 +64,13 @@ func (c *Client) Reload(ctx context.Context) (Reloaded, error) {
 	return r, err
 }
 
+// Upgrade starts a new arbiter and waits until it is ready.
+func (c *Client) Upgrade(ctx context.Context, u Upgrade) (Upgraded, error) {
+	var done Upgraded
+	err := c.call(ctx, http.MethodPost, "/v1/upgrade", u, &done)
+	return done, err
+}
+
 // Scale changes the number of workers.
 func (c *Client) Scale(ctx context.Context, s Scale) (Scaled, error) {
 	var done Scaled

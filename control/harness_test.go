@@ -86,6 +86,10 @@ func (f *fake) Reload(ctx context.Context) (Reloaded, error) {
 	return Reloaded{Generation: 2}, f.note("reload")
 }
 
+func (f *fake) Upgrade(_ context.Context, u Upgrade) (Upgraded, error) {
+	return Upgraded{PID: 5}, f.note("upgrade keep=%v", u.Keep)
+}
+
 func (f *fake) Scale(_ context.Context, s Scale) (Scaled, error) {
 	return Scaled{From: 2, To: 3}, f.note("scale workers=%s by=%s", optional(s.Workers), optional(s.By))
 }

@@ -22,6 +22,7 @@ const backlog = 2 * maxConns
 
 // Socket is the open control socket. Clients may connect from now on; they are answered once Serve has it.
 type Socket struct {
+	mu    sync.Mutex
 	path  string
 	set   *sockets.Set
 	inner net.Listener
@@ -103,7 +104,23 @@ func netListener(s *sockets.Socket) (net.Listener, error) {
 }
 
 // Path returns the absolute path of the socket.
-func (s *Socket) Path() string { return s.path }
+func (s *Socket) Path() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.path
+}
+
+// Move gives the socket another absolute path in the same directory, and replaces the file there: clients that connect in
+// the meantime reach whoever had it before, or this one.
+func (s *Socket) Move(path string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.set.Sockets()[0].MoveFile(path); err != nil {
+		return fmt.Errorf("control socket: %w", err)
+	}
+	s.path = path
+	return nil
+}
 
 // Close closes the socket and removes its file, unless another server has replaced it. Only the first call does
 // anything. A Server closes its Socket by itself.

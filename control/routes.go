@@ -31,6 +31,7 @@ func (s *Server) routes() http.Handler {
 	get("/v1/requests", s.requests)
 	get("/v1/config", func(r *http.Request) (any, error) { return s.opts.Backend.Config(r.Context()) })
 	post("/v1/reload", s.reload)
+	post("/v1/upgrade", s.upgrade)
 	post("/v1/scale", s.scale)
 	post("/v1/reopen", s.plain("reopen", s.opts.Backend.Reopen))
 	post("/v1/drain", s.plain("drain", s.opts.Backend.Drain))
@@ -84,6 +85,15 @@ func (s *Server) reload(r *http.Request) (any, error) {
 	}
 	s.opts.Log.Info("Operator's command", "command", "reload")
 	return s.opts.Backend.Reload(r.Context())
+}
+
+func (s *Server) upgrade(r *http.Request) (any, error) {
+	var req Upgrade
+	if err := readBody(r, &req); err != nil {
+		return nil, err
+	}
+	s.opts.Log.Info("Operator's command", "command", "upgrade", "keep", req.Keep)
+	return s.opts.Backend.Upgrade(r.Context(), req)
 }
 
 func (s *Server) scale(r *http.Request) (any, error) {

@@ -29,6 +29,7 @@ func TestCommands(t *testing.T) {
 		"drain":      {func(c *Client) error { return c.Drain(ctx) }, "drain"},
 		"stop":       {func(c *Client) error { return c.Stop(ctx, Stop{}) }, "stop quick=false"},
 		"stop quick": {func(c *Client) error { return c.Stop(ctx, Stop{Quick: true}) }, "stop quick=true"},
+		"upgrade":    {func(c *Client) error { _, err := c.Upgrade(ctx, Upgrade{Keep: true}); return err }, "upgrade keep=true"},
 		"kill":       {func(c *Client) error { return c.Kill(ctx, 77) }, "kill 77"},
 	} {
 		t.Run(name, func(t *testing.T) {

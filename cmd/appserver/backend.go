@@ -31,12 +31,18 @@ func (b *backend) Status(ctx context.Context) (*control.Status, error) {
 	out := &control.Status{
 		App: appName(cfg), Guest: cfg.App, Version: ownVersion(), PID: st.PID, State: serverState(st), Stage: st.Reloading,
 		Generation: st.Generation, Now: now, Started: st.Started, Uptime: now.Sub(st.Started).Seconds(), Sockets: st.Sockets,
-		Target: st.Target, Ready: st.Ready, RSS: ownRSS(), Workers: make([]control.Worker, len(st.Workers)),
+		Predecessor: st.Predecessor, Target: st.Target, Ready: st.Ready, RSS: ownRSS(), Workers: make([]control.Worker, len(st.Workers)),
 	}
 	if last := st.LastReload; last != nil {
 		out.Reload = &control.Reload{
 			At: last.Ended, Took: last.Took.Seconds(), Generation: last.Generation, Error: last.Error, Hint: last.Hint,
 		}
+	}
+	if u := st.Upgrade; u != nil {
+		out.Successor = &control.Successor{PID: u.PID, Stage: u.Stage, Auto: u.Auto, Age: now.Sub(u.Began).Seconds()}
+	}
+	if last := st.LastUpgrade; last != nil {
+		out.Upgrade = upgradedOf(last)
 	}
 	for i := range st.Workers {
 		out.Workers[i] = workerOf(&st.Workers[i], now)
@@ -50,6 +56,8 @@ func serverState(st *arbiter.Status) string {
 	switch {
 	case st.Halting:
 		return "stopping"
+	case st.Upgrade != nil && st.Upgrade.Stage == "retiring":
+		return "retiring"
 	case st.Reloading != "":
 		return "reloading"
 	case st.Target == 0:
@@ -104,6 +112,22 @@ func (b *backend) Reload(ctx context.Context) (control.Reloaded, error) {
 		return control.Reloaded{}, b.explain(ctx, err)
 	}
 	return control.Reloaded{Generation: st.Generation}, nil
+}
+
+// Upgrade waits until the new arbiter is ready.
+func (b *backend) Upgrade(ctx context.Context, u control.Upgrade) (control.Upgraded, error) {
+	if err := b.arbiter.Upgrade(ctx, !u.Keep); err != nil {
+		return control.Upgraded{}, b.explain(ctx, err)
+	}
+	st, err := b.arbiter.Status(ctx)
+	if err != nil || st.LastUpgrade == nil {
+		return control.Upgraded{}, b.explain(ctx, err)
+	}
+	return *upgradedOf(st.LastUpgrade), nil
+}
+
+func upgradedOf(u *arbiter.UpgradeResult) *control.Upgraded {
+	return &control.Upgraded{At: u.Ended, Took: u.Took.Seconds(), PID: u.PID, Error: u.Error, Hint: u.Hint}
 }
 
 // Scale changes the number of workers.

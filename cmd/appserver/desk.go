@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/appserver-go/appserver/arbiter"
@@ -25,36 +26,64 @@ type desk struct {
 	socket *control.Socket // nil without one
 	server *control.Server // nil until attach, and without a socket
 	pump   sync.WaitGroup
+	env    []string // of the hooks, without the path of the socket
+	path   string   // where promote moves the socket; "" if it stays
 
 	mu     sync.Mutex
 	loaded *Loaded // in force
 }
 
-// openDesk opens the control socket, if there is to be one. Environ is the environment of the hooks.
-func openDesk(ctx context.Context, loaded *Loaded, environ []string, log *slog.Logger) (*desk, error) {
-	socket, why, err := openControl(ctx, loaded, environ)
+// openDesk opens the control socket, if there is to be one. Environ is the environment of the hooks. An heir has another
+// arbiter beside it: until it is promoted, its socket is beside the path that was chosen, as path.2.
+func openDesk(ctx context.Context, loaded *Loaded, environ []string, log *slog.Logger, heir bool) (*desk, error) {
+	suffix := ""
+	if heir {
+		suffix = ".2"
+	}
+	socket, why, err := openControl(ctx, loaded, environ, suffix)
 	if err != nil {
 		return nil, err
 	}
 	d := &desk{log: log, socket: socket, loaded: loaded}
-	environ = append(environ[:len(environ):len(environ)], loaded.Config.Env...)
+	d.env = append(environ[:len(environ):len(environ)], loaded.Config.Env...)
 	switch {
 	case socket != nil:
 		log.Info("Control socket", "path", socket.Path())
-		environ = append(environ, controlEnv()+"="+socket.Path()) // so that appserver in a hook means this server
+		d.path, _ = strings.CutSuffix(socket.Path(), suffix)
 	case why != nil:
 		log.Info("No place for a control socket, running without", "reason", why)
 	}
-	environ = (&exec.Cmd{Env: environ}).Environ() // of two values the last; whoever reads it would take the first
 	d.hooks = hooks.New(hooks.Options{
-		Commands: loaded.Config.HookCommands(), Timeout: loaded.Config.HookTimeout, Env: environ, Log: log,
+		Commands: loaded.Config.HookCommands(), Timeout: loaded.Config.HookTimeout, Env: d.hookEnv(), Log: log,
 	})
 	return d, nil
 }
 
+// hookEnv is the environment of the hooks, in which appserver means this server.
+func (d *desk) hookEnv() []string {
+	environ := d.env[:len(d.env):len(d.env)]
+	if d.socket != nil {
+		environ = append(environ, controlEnv()+"="+d.socket.Path())
+	}
+	return (&exec.Cmd{Env: environ}).Environ() // of two values the last; whoever reads it would take the first
+}
+
+// promote takes over the path of the control socket from an arbiter that is gone.
+func (d *desk) promote() {
+	if d.socket == nil || d.path == d.socket.Path() {
+		return
+	}
+	if err := d.socket.Move(d.path); err != nil {
+		d.log.Warn("Could not take over the control socket", "error", err)
+		return
+	}
+	d.log.Info("Control socket", "path", d.path)
+	d.hooks.SetEnv(d.hookEnv())
+}
+
 // openControl opens the control socket that the settings ask for. It returns nil where there is none to be, or where
-// there is no place for one and nobody has asked for it.
-func openControl(ctx context.Context, loaded *Loaded, environ []string) (socket *control.Socket, why error, err error) {
+// there is no place for one and nobody has asked for it. Suffix goes to the end of a path that was chosen.
+func openControl(ctx context.Context, loaded *Loaded, environ []string, suffix string) (socket *control.Socket, why error, err error) {
 	switch path := loaded.Config.ControlSocket; path {
 	case "", controlOff:
 		return nil, nil, nil
@@ -63,7 +92,7 @@ func openControl(ctx context.Context, loaded *Loaded, environ []string) (socket 
 		socket, why = control.Listen(ctx, control.Dirs(func(name string) string { return env[name] }))
 		return socket, why, nil
 	default:
-		socket, err = control.ListenAt(ctx, path)
+		socket, err = control.ListenAt(ctx, path+suffix)
 		return socket, nil, err
 	}
 }
@@ -126,6 +155,9 @@ func (d *desk) pass(ev control.Event) {
 		key = strconv.FormatUint(ev.Worker.Number, 10)
 		attrs = append(attrs, "worker", ev.Worker.Number, "slot", ev.Worker.Slot, "pid", ev.Worker.PID)
 	}
+	if ev.NewPID != 0 {
+		attrs = append(attrs, "new_pid", ev.NewPID)
+	}
 	if ev.Reason != "" {
 		attrs = append(attrs, "reason", ev.Reason)
 	}
@@ -150,6 +182,7 @@ func eventOf(ev arbiter.Event) control.Event {
 	if ev.Age != 0 {
 		out.Worker = &control.EventWorker{PID: ev.PID, Slot: ev.Slot, Number: ev.Age}
 	}
+	out.NewPID = ev.NewPID
 	if ev.Name == arbiter.NworkersChanged {
 		out.From, out.To = &ev.OldWorkers, &ev.Workers
 	}

@@ -42,6 +42,9 @@ func printEvent(w io.Writer, ev control.Event) error {
 	if ev.From != nil && ev.To != nil {
 		fmt.Fprintf(&b, " from=%d to=%d", *ev.From, *ev.To)
 	}
+	if ev.NewPID != 0 {
+		fmt.Fprintf(&b, " new_pid=%d", ev.NewPID)
+	}
 	if ev.Reason != "" {
 		fmt.Fprintf(&b, " reason=%q", printable(ev.Reason))
 	}

@@ -76,6 +76,10 @@ func (f *fakeServer) Reload(context.Context) (control.Reloaded, error) {
 	return control.Reloaded{Generation: 8}, f.note("reload")
 }
 
+func (f *fakeServer) Upgrade(_ context.Context, u control.Upgrade) (control.Upgraded, error) {
+	return control.Upgraded{PID: 4711}, f.note("upgrade keep=%v", u.Keep)
+}
+
 func (f *fakeServer) Scale(_ context.Context, s control.Scale) (control.Scaled, error) {
 	n, how := 0, "by"
 	if s.Workers != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,41 +40,74 @@ func findServer(ctx context.Context, environ []string, path string) (*control.Cl
 		return control.NewClient(path), nil
 	}
 	dirs := control.Dirs(func(name string) string { return env[name] })
-	var live []*control.Client
-	var names []string
+	var live []candidate
 	for _, path := range control.Find(dirs) {
-		c := control.NewClient(path)
-		name, ok := identify(ctx, c)
-		if !ok {
-			c.Close()
-			continue
+		c := candidate{client: control.NewClient(path)}
+		if c.identify(ctx) {
+			live = append(live, c)
+		} else {
+			c.client.Close()
 		}
-		live, names = append(live, c), append(names, name)
 	}
+	live = withoutTwins(live)
 	switch len(live) {
 	case 0:
 		return nil, fault.New(
 			"is it another user's, or has it control_socket set? its log says where the socket is; give it with --control",
 			"no running server found in %s", strings.Join(dirs, ", "))
 	case 1:
-		return live[0], nil
+		return live[0].client, nil
 	}
-	for _, c := range live {
-		c.Close()
+	names := make([]string, len(live))
+	for i, c := range live {
+		c.client.Close()
+		names[i] = c.name
 	}
 	return nil, fault.New("choose one with --control", "%d servers run: %s", len(live), strings.Join(names, "; "))
 }
 
-// identify says for people which server a socket belongs to. It is not ok if there is none.
-func identify(ctx context.Context, c *control.Client) (name string, ok bool) {
+// candidate is a server that may be the one that is meant.
+type candidate struct {
+	client *control.Client
+	status *control.Status // nil if it does not answer
+	name   string          // for people
+}
+
+// identify finds out which server the socket belongs to. It reports whether there is one.
+func (c *candidate) identify(ctx context.Context) bool {
 	asked, cancel := context.WithTimeout(ctx, findTime)
 	defer cancel()
-	st, err := c.Status(asked)
+	st, err := c.client.Status(asked)
 	switch {
 	case err == nil:
-		return fmt.Sprintf("pid %d (%s) %s", st.PID, printable(st.App), c.Path()), true
+		c.status, c.name = st, fmt.Sprintf("pid %d (%s) %s", st.PID, printable(st.App), c.client.Path())
+		return true
 	case asked.Err() != nil && ctx.Err() == nil: // somebody listens, but is stopped
-		return "not answering: " + c.Path(), true
+		c.name = "not answering: " + c.client.Path()
+		return true
 	}
-	return "", false
+	return false
+}
+
+// withoutTwins leaves one of the two arbiters that an upgrade makes of a server: the old one, unless it is going.
+func withoutTwins(all []candidate) []candidate {
+	var drop []int
+	for _, c := range all {
+		if c.status == nil || c.status.Successor == nil {
+			continue
+		}
+		switch c.status.State {
+		case "retiring", "stopping":
+			drop = append(drop, c.status.PID)
+		default:
+			drop = append(drop, c.status.Successor.PID)
+		}
+	}
+	return slices.DeleteFunc(all, func(c candidate) bool {
+		gone := c.status != nil && slices.Contains(drop, c.status.PID)
+		if gone {
+			c.client.Close()
+		}
+		return gone
+	})
 }

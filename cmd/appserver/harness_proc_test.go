@@ -19,7 +19,7 @@ import (
 // snapshots reads the scoreboards the arbiter holds.
 func (s *appserver) snapshots() []scoreboard.Snapshot {
 	var all []scoreboard.Snapshot
-	links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", s.cmd.Process.Pid))
+	links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", s.pid()))
 	for _, link := range links {
 		name, err := os.Readlink(link)
 		if err != nil || !strings.HasPrefix(name, "/memfd:appserver-scoreboard") {

@@ -24,7 +24,8 @@ import (
 // TestMain makes this test binary an appserver when it is run under that name: by testscript, by the tests below, and
 // by an arbiter that re-executes itself for a worker.
 func TestMain(m *testing.M) {
-	testscript.Main(cleaner{m}, map[string]func(){"appserver": main})
+	name := os.Args[0] // which testscript shortens, and an upgrade needs
+	testscript.Main(cleaner{m}, map[string]func(){"appserver": func() { os.Args[0] = name; main() }})
 }
 
 // cleaner removes what the tests of a run share once all have run.
@@ -47,6 +48,8 @@ type appserver struct {
 	cmd  *exec.Cmd
 	addr string // what to dial
 	out  *syncBuffer
+
+	successor int // pid of the arbiter that has taken over from cmd, or 0
 
 	mu      sync.Mutex
 	changed *sync.Cond
@@ -224,9 +227,17 @@ func (s *appserver) wait() int {
 
 func (s *appserver) signal(sig syscall.Signal) {
 	s.t.Helper()
-	if err := s.cmd.Process.Signal(sig); err != nil {
+	if err := syscall.Kill(s.pid(), sig); err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+// pid returns the process id of the arbiter.
+func (s *appserver) pid() int {
+	if s.successor != 0 {
+		return s.successor
+	}
+	return s.cmd.Process.Pid
 }
 
 // stop terminates the server and wants it to exit cleanly.
@@ -244,6 +255,7 @@ func (s *appserver) cleanup() {
 		return
 	}
 	s.cmd.Process.Signal(syscall.SIGINT)
+	syscall.Kill(s.pid(), syscall.SIGINT)
 	select {
 	case <-s.exited:
 	case <-time.After(patience):
@@ -275,7 +287,7 @@ func (s *appserver) mustGet(path string, status int) *load.Response {
 // workers returns the process ids of the living workers.
 func (s *appserver) workers() []int {
 	var pids []int
-	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", s.cmd.Process.Pid))
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", s.pid()))
 	for _, path := range tasks {
 		data, _ := os.ReadFile(path)
 		for f := range strings.FieldsSeq(string(data)) {

@@ -26,6 +26,8 @@ func TestOperateCommands(t *testing.T) {
 		{[]string{"scale", "+2"}, "scale by 2", "3 workers, were 2\n"},
 		{[]string{"scale", "-1"}, "scale by -1", "3 workers, were 2\n"},
 		{[]string{"scale", "-1", "--control", f.path}, "scale by -1", "3 workers, were 2\n"},
+		{[]string{"upgrade", "--keep-old"}, "upgrade keep=true", fmt.Sprintf("process 4711 is ready (0.0s)\nboth serve: send WINCH to process %d to "+
+			"try the new one alone, then TERM, or TERM to process 4711 to go back\n", f.st.PID)},
 		{[]string{"reload", "--control=" + f.path}, "reload", "reloaded, generation 8 serves\n"},
 	} {
 		f.mu.Lock()

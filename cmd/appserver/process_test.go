@@ -121,9 +121,7 @@ func inode(t *testing.T, f *os.File) uint64 {
 func TestSocketActivation(t *testing.T) {
 	l := listenTCP(t)
 	s := prepare(t, wasm("hello"), "-w", "1")
-	s.cmd.ExtraFiles = []*os.File{l.file}
-	s.cmd.Args = append([]string{"sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=1 exec -a appserver "$0" "$@"`, os.Args[0]}, s.cmd.Args[1:]...)
-	s.cmd.Path = "/bin/bash"
+	activate(s, l.file)
 	s.begin()
 	s.awaitReady()
 	if s.addr != l.addr {
@@ -134,6 +132,13 @@ func TestSocketActivation(t *testing.T) {
 	if _, err := load.Dial(context.Background(), l.addr); err != nil {
 		t.Errorf("the service manager's socket does not outlive the server: %v", err)
 	}
+}
+
+// activate has a prepared server inherit a socket as from a service manager.
+func activate(s *appserver, socket *os.File) {
+	s.cmd.ExtraFiles = []*os.File{socket}
+	s.cmd.Args = append([]string{"sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=1 exec -a appserver "$0" "$@"`, os.Args[0]}, s.cmd.Args[1:]...)
+	s.cmd.Path = "/bin/bash"
 }
 
 // Pidfile: written, locked, removed.

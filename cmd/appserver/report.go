@@ -15,6 +15,8 @@ type manager interface {
 	Ready(status string) error
 	Status(status string) error
 	Stopping(status string) error
+	Reloading(status string) error
+	MainPID(pid int) error
 	Ping() error
 	Watchdog() time.Duration
 }
@@ -46,8 +48,8 @@ func newReporter(environ []string, pid int, log *slog.Logger) (*reporter, []stri
 
 // alive takes what the arbiter says of itself. A message that did not arrive is sent again the next time.
 func (r *reporter) alive(v arbiter.Vitals) {
-	if r.to == nil {
-		return
+	if r.to == nil || v.Aside {
+		return // another arbiter speaks for the service
 	}
 	if err := r.tell(v); err == nil {
 		r.told, r.failed = v, false
@@ -71,10 +73,23 @@ func (r *reporter) tell(v arbiter.Vitals) error {
 			return nil
 		}
 		return r.to.Stopping("Shutting down")
-	case v.Up && !r.told.Up:
+	case v.Up && v.Reloading && !r.told.Reloading:
+		return r.to.Reloading("Reloading: " + summary(v))
+	case v.Up && (!r.told.Up || r.told.Reloading && !v.Reloading):
 		return r.to.Ready(summary(v))
 	default:
 		return r.to.Status(summary(v))
+	}
+}
+
+// handOver tells the manager which process is the service from now on. It is the last thing the manager hears from a
+// process that is not.
+func (r *reporter) handOver(pid int) {
+	if r.to == nil {
+		return
+	}
+	if err := r.to.MainPID(pid); err != nil {
+		r.log.Warn("Cannot tell the service manager about the new arbiter", "new_pid", pid, "error", err)
 	}
 }
 

@@ -30,10 +30,12 @@ func (n *notes) note(text string) error {
 	return nil
 }
 
-func (n *notes) Ready(s string) error    { return n.note("ready: " + s) }
-func (n *notes) Status(s string) error   { return n.note("status: " + s) }
-func (n *notes) Stopping(s string) error { return n.note("stopping: " + s) }
-func (n *notes) Watchdog() time.Duration { return n.watchdog }
+func (n *notes) Ready(s string) error     { return n.note("ready: " + s) }
+func (n *notes) Status(s string) error    { return n.note("status: " + s) }
+func (n *notes) Stopping(s string) error  { return n.note("stopping: " + s) }
+func (n *notes) Reloading(s string) error { return n.note("reloading: " + s) }
+func (n *notes) MainPID(pid int) error    { return n.note(fmt.Sprint("main: ", pid)) }
+func (n *notes) Watchdog() time.Duration  { return n.watchdog }
 
 func (n *notes) Ping() error {
 	if n.deaf {

@@ -16,6 +16,7 @@ import (
 	"github.com/appserver-go/appserver/arbiter"
 	"github.com/appserver-go/appserver/config"
 	"github.com/appserver-go/appserver/internal/fault"
+	"github.com/appserver-go/appserver/internal/handover"
 	"github.com/appserver-go/appserver/internal/postmortem"
 	"github.com/appserver-go/appserver/sockets"
 )
@@ -35,7 +36,15 @@ func newServe(p process) *cobra.Command {
 	}
 	bindFlags(cmd.Flags())
 	setSectionHelp(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
+		heir, environ, err := handover.Inherit(p.environ)
+		if err != nil {
+			return err
+		}
+		p.environ = environ
+		if heir != nil {
+			defer func() { heir.Fail(err); heir.Close() }() // the old arbiter takes the end for the end
+		}
 		loaded, err := loadServable(cmd.Flags(), p.environ, args)
 		if err != nil {
 			return err
@@ -43,7 +52,7 @@ func newServe(p process) *cobra.Command {
 		// From here on a signal must find somebody who gives back what was taken, also before the arbiter runs.
 		ctx, stop := signal.NotifyContext(cmd.Context(), unix.SIGTERM, unix.SIGINT, unix.SIGQUIT)
 		defer stop()
-		return serve(ctx, &server{p: p, flags: cmd.Flags(), args: args, loaded: loaded})
+		return serve(ctx, &server{p: p, flags: cmd.Flags(), args: args, loaded: loaded, heir: heir})
 	}
 	return cmd
 }
@@ -57,6 +66,9 @@ func serve(ctx context.Context, s *server) error {
 		file = filepath.Join(s.dir, file) // found before the change of directory
 	}
 	if err != nil {
+		return err
+	}
+	if s.program, err = newProgram(s.p.args, s.p.environ, s.dir); err != nil {
 		return err
 	}
 	if s.who, err = lookupOwner(cfg); err != nil {
@@ -86,9 +98,9 @@ func serve(ctx context.Context, s *server) error {
 	if err != nil {
 		return err
 	}
-	opts.Artifact, opts.Load = guest.file, s.next
+	opts.Artifact, opts.Load, opts.Program, opts.HandOver = guest.file, s.next, s.program, report.handOver
 	if cfg.Pidfile != "" {
-		if opts.Pidfile, err = arbiter.LockPidfile(cfg.Pidfile); err != nil {
+		if opts.Pidfile, err = s.lockPidfile(cfg.Pidfile); err != nil {
 			return err
 		}
 		defer opts.Pidfile.Remove() // on the ways out before the arbiter has it, which removes it itself
@@ -113,10 +125,13 @@ func serve(ctx context.Context, s *server) error {
 
 // run is the arbiter until its end, with a desk for its operators.
 func (s *server) run(ctx context.Context, opts arbiter.Options) (err error) {
-	if s.desk, err = openDesk(ctx, s.loaded, opts.Env, s.logs.Logger); err != nil {
+	if s.desk, err = openDesk(ctx, s.loaded, opts.Env, s.logs.Logger, s.heir != nil); err != nil {
 		return errors.Join(err, opts.Sockets.Close(true))
 	}
 	defer s.desk.Close()
+	if s.heir != nil {
+		opts.Predecessor, opts.Will, opts.Promoted = s.heir, s.heir.Will, s.desk.promote
+	}
 	a, err := arbiter.New(opts)
 	if err != nil {
 		return errors.Join(err, opts.Sockets.Close(true))
@@ -136,6 +151,8 @@ type server struct {
 	inherited bool    // the sockets came from a service manager
 	loaded    *Loaded // the configuration of the present generation
 	desk      *desk
+	program   *arbiter.Program // what an upgrade executes
+	heir      *handover.Heir   // of the arbiter that has executed this one, or nil
 }
 
 // enter changes to the working directory and remembers the one before.
@@ -165,6 +182,10 @@ func enter(cfg *config.Config) error {
 func (s *server) listen(ctx context.Context, cfg *config.Config) (*sockets.Set, []string, error) {
 	opts := s.socketOptions(cfg)
 	opts.Retries, opts.RetryDelay = bindRetries, bindDelay
+	if s.heir != nil {
+		set, err := s.succeed(ctx, cfg, opts)
+		return set, s.p.environ, err
+	}
 	fds, environ, err := sockets.Inherit(s.p.environ, os.Getpid())
 	if err != nil {
 		return nil, nil, err
@@ -211,7 +232,8 @@ func arbiterSettings(cfg *config.Config) (arbiter.Settings, error) {
 		Workers: cfg.Workers, ReloadBatch: cfg.ReloadBatch, Threads: slotsOf(cfg),
 		Timeout: cfg.Timeout, AbortGrace: cfg.AbortGrace, WorkerTimeout: cfg.WorkerTimeout,
 		BootTimeout: cfg.BootTimeout, GracefulTimeout: cfg.GracefulTimeout,
-		MaxMemory: int64(cfg.MaxWorkerMemory), MaxAge: cfg.MaxAge,
+		AutoUpgrade: cfg.Upgrade == "auto",
+		MaxMemory:   int64(cfg.MaxWorkerMemory), MaxAge: cfg.MaxAge,
 		Config: encoded,
 	}, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -52,6 +53,7 @@ func statusLines(st *control.Status) []string {
 	if text := reloadText(st); text != "" {
 		lines = append(lines, text)
 	}
+	lines = append(lines, upgradeLines(st)...)
 	if len(st.Workers) == 0 {
 		return lines
 	}
@@ -85,14 +87,36 @@ func workerState(w *control.Worker) string {
 	return cell(w.State)
 }
 
+// upgradeLines tell of another arbiter beside the server, and of the last upgrade if it failed.
+func upgradeLines(st *control.Status) (lines []string) {
+	if s := st.Successor; s != nil {
+		lines = append(lines, fmt.Sprintf("upgrade: new arbiter, process %d, is %s since %s", s.PID, cell(s.Stage), ago(s.Age)))
+		if s.Stage == "retiring" {
+			lines[0] = fmt.Sprintf("upgrade: process %d has taken over, this one finishes its requests", s.PID)
+		}
+	}
+	if st.Predecessor != 0 {
+		lines = append(lines, fmt.Sprintf("upgrade: the old arbiter, process %d, is still there", st.Predecessor))
+	}
+	if u := st.Upgrade; u != nil && u.Error != "" {
+		lines = append(lines, lastFailure("upgrade", st.Now.Sub(u.At), u.Error, u.Hint))
+	}
+	return lines
+}
+
+// lastFailure tells of what failed a while ago.
+func lastFailure(what string, since time.Duration, reason, hint string) string {
+	text := fmt.Sprintf("last %s failed %s ago: %s", what, ago(since.Seconds()), cell(reason))
+	if hint != "" {
+		text += " (hint: " + cell(hint) + ")"
+	}
+	return text
+}
+
 // reloadText tells of the last reload if it failed, or "".
 func reloadText(st *control.Status) string {
 	if st.Reload == nil || st.Reload.Error == "" {
 		return ""
 	}
-	text := fmt.Sprintf("last reload failed %s ago: %s", ago(st.Now.Sub(st.Reload.At).Seconds()), cell(st.Reload.Error))
-	if st.Reload.Hint != "" {
-		text += " (hint: " + cell(st.Reload.Hint) + ")"
-	}
-	return text
+	return lastFailure("reload", st.Now.Sub(st.Reload.At), st.Reload.Error, st.Reload.Hint)
 }

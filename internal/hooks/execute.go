@@ -40,7 +40,7 @@ func (r *Runner) execute(t task) {
 
 // converse starts a helper, gives it the job and reads its reports to the end.
 func (r *Runner) converse(t task, line func(string)) (*end, error) {
-	h, err := helper.Start([]string{Command, t.name}, r.env)
+	h, err := helper.Start([]string{Command, t.name}, r.environ())
 	if err != nil {
 		return nil, err
 	}

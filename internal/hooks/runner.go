@@ -28,10 +28,10 @@ type Options struct {
 
 // Runner runs commands. Its methods may be called from any goroutine.
 type Runner struct {
-	env []string
 	log *slog.Logger
 
 	mu       sync.Mutex
+	env      []string
 	commands map[string]string
 	timeout  time.Duration
 	queue    []task          // not begun, oldest first
@@ -64,6 +64,19 @@ func (r *Runner) Update(commands map[string]string, timeout time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.commands, r.timeout = maps.Clone(commands), timeout
+}
+
+// SetEnv changes the environment of the commands, for those that are not running yet.
+func (r *Runner) SetEnv(env []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.env = env
+}
+
+func (r *Runner) environ() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.env
 }
 
 // Wants reports whether a command is attached to the event, so that others need not be made.
