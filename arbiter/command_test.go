@@ -23,12 +23,13 @@ func control(t *testing.T, workers int, test func(t *testing.T, s *sim, a *Arbit
 		if err := o.check(); err != nil {
 			t.Fatal(err)
 		}
-		s.base = o.Settings
+		s.base, o.Program = o.Settings, &Program{Path: "/bin/appserver"}
 		a := newArbiter(o, s)
 		done := make(chan error, 1)
 		go func() { done <- a.Run(context.Background()) }()
 		time.Sleep(100 * time.Millisecond)
 		test(t, s, a)
+		defer close(s.over)
 		if err := a.Stop(t.Context(), false); err != nil && !errors.Is(err, errEnded) {
 			t.Error(err)
 		}
@@ -259,4 +260,76 @@ func TestParseResident(t *testing.T) {
 	if n, ok := (&system{}).memory(1 << 30); ok {
 		t.Errorf("a process that is not there has %d bytes", n)
 	}
+}
+
+// An upgrade that is asked for ends when the new arbiter is ready, or with its reason.
+func TestUpgradeCommand(t *testing.T) {
+	for name, test := range map[string]struct {
+		heir  heirConduct
+		auto  bool
+		want  string
+		stage string // of the new arbiter afterwards
+	}{
+		"manual": {heir: newHeirConduct(), stage: "ready"},
+		"auto":   {heir: newHeirConduct(), auto: true, stage: "retiring"},
+		"fails":  {heir: heirConduct{opened: time.Millisecond, ready: time.Second, fail: "no guest", code: 4}, want: "no guest"},
+		"none":   {heir: heirConduct{refuse: "no such file"}, want: "no such file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			control(t, 1, func(t *testing.T, s *sim, a *Arbiter) {
+				s.mu.Lock()
+				s.heirs = test.heir
+				s.mu.Unlock()
+				err := a.Upgrade(t.Context(), test.auto)
+				if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+					t.Errorf("%v, want %q", err, test.want)
+				}
+				st := mustStatus(t, a)
+				if got := st.Upgrade; (got == nil) != (test.stage == "") || got != nil && (got.Stage != test.stage || got.PID != 900) {
+					t.Errorf("status: %+v, want %q", got, test.stage)
+				}
+				if last := st.LastUpgrade; last == nil || !strings.Contains(last.Error, test.want) {
+					t.Errorf("last upgrade: %+v", last)
+				}
+				if !test.auto {
+					return
+				}
+				if _, err := a.Scale(t.Context(), 3, true); !errors.Is(err, errRetiring) {
+					t.Errorf("scale: %v", err)
+				}
+				if err := errors.Join(a.Reload(t.Context()), a.Drain(t.Context())); !errors.Is(err, errRetiring) {
+					t.Errorf("reload and drain: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// An arbiter that does not know its program, or goes down, does not upgrade; one that goes down tells who waits.
+func TestUpgradeRefused(t *testing.T) {
+	control(t, 1, func(t *testing.T, s *sim, a *Arbiter) {
+		program := a.opts.Program
+		set := func(p *Program) {
+			if err := a.do(t.Context(), func() { a.opts.Program = p }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		set(nil)
+		if err := a.Upgrade(t.Context(), false); err == nil || !strings.Contains(err.Error(), "cannot be upgraded") {
+			t.Errorf("%v", err)
+		}
+		set(program)
+		waited := make(chan error, 1)
+		go func() { waited <- a.Upgrade(t.Context(), false) }()
+		time.Sleep(20 * time.Millisecond)
+		if err := a.Stop(t.Context(), false); err != nil {
+			t.Error(err)
+		}
+		if err := <-waited; !errors.Is(err, errHalting) {
+			t.Errorf("who waits is told %v", err)
+		}
+		if err := a.Upgrade(t.Context(), false); !errors.Is(err, errHalting) {
+			t.Errorf("%v", err)
+		}
+	})
 }

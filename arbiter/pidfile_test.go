@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -211,5 +212,44 @@ func TestPidfileRace(t *testing.T) {
 		t.Errorf("afterwards: %v", err)
 	} else if err := p.Remove(); err != nil {
 		t.Error(err)
+	}
+}
+
+// The file of a new arbiter is beside that of the old one until it takes its place, lock and all.
+func TestPidfilePromotion(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pid")
+	_, old, line := second(t, path)
+	if line != "locked" {
+		t.Fatal(line)
+	}
+	p, err := LockSuccessorPidfile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := mustRead(t, path+".2"); got != fmt.Sprintln(os.Getpid()) {
+		t.Errorf("%q", got)
+	}
+	if err := p.Promote(); err == nil || !strings.Contains(err.Error(), "already running") {
+		t.Errorf("promoted over a file that is locked: %v", err)
+	}
+	old.Close()
+	deadline := time.Now().Add(20 * time.Second)
+	for p.Promote() != nil && time.Now().Before(deadline) {
+		time.Sleep(time.Millisecond)
+	}
+	if got := mustRead(t, path); got != fmt.Sprintln(os.Getpid()) {
+		t.Errorf("after the promotion: %q", got)
+	}
+	if _, err := os.Lstat(path + ".2"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the other file is left: %v", err)
+	}
+	if _, _, line := second(t, path); !strings.Contains(line, "already running") {
+		t.Errorf("another server says %q", line)
+	}
+	if err := errors.Join(p.Promote(), p.Remove()); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the file is left: %v", err)
 	}
 }

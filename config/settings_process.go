@@ -15,7 +15,7 @@ func processSettings() []Setting {
 		{
 			Key: "pidfile", Short: "p", Section: SectionProcess, Kind: String, Reload: Restart,
 			Help: "file for the process id of the arbiter",
-			Doc:  "A second server on the same file refuses to start.",
+			Doc:  "A second server on the same file refuses to start. The new server of an upgrade has `.2` at the end until the old one is gone.",
 		},
 		{
 			Key: "user", Short: "u", Section: SectionProcess, Kind: String, Reload: Restart,
@@ -48,7 +48,7 @@ func processSettings() []Setting {
 			Doc: "`appserver status`, `reload`, `top` and the others talk to the server over it; see control.md. `auto` is " +
 				"`$XDG_RUNTIME_DIR/appserver/PID.sock`, for root `/run/appserver/PID.sock`, else `appserver-UID/PID.sock` in the " +
 				"directory for temporary files; where none of them can be made, the server runs without. Only root and the user " +
-				"of the arbiter may use the socket. The environment variable also tells those commands which server is meant.",
+				"of the arbiter may use the socket. The new server of an upgrade adds `.2` to a path until the old one is gone. The environment variable also tells those commands which server is meant.",
 		},
 	}
 }

@@ -73,6 +73,41 @@ func TestReporter(t *testing.T) {
 	}
 }
 
+// A reload is told, with READY=1 at its end; while another arbiter is the service, it speaks for it.
+func TestReporterReloadsAndUpgrades(t *testing.T) {
+	n := &notes{watchdog: time.Nanosecond}
+	r := &reporter{to: n, log: slog.New(slog.DiscardHandler)}
+	heir := arbiter.Vitals{Up: true, Ready: 1, Workers: 1, Aside: true}
+	r.alive(heir)
+	if len(n.said)+len(n.pings) > 0 {
+		t.Errorf("a new arbiter beside the old one said %q and pinged %d times", n.said, len(n.pings))
+	}
+	up := arbiter.Vitals{Up: true, Ready: 1, Workers: 1}
+	reloading := up
+	reloading.Reloading = true
+	for _, v := range []arbiter.Vitals{{Workers: 1, Reloading: true}, up, reloading, reloading, up} {
+		r.alive(v)
+	}
+	r.handOver(4711)
+	pings := len(n.pings)
+	r.alive(heir)
+	heir.Halting = true
+	r.alive(heir)
+	want := []string{
+		"status: Starting: 0 of 1 workers ready", "ready: 1 of 1 workers ready", "reloading: Reloading: 1 of 1 workers ready",
+		"ready: 1 of 1 workers ready", "main: 4711",
+	}
+	if !slices.Equal(n.said, want) {
+		t.Errorf("said\n%q, want\n%q", n.said, want)
+	}
+	if len(n.pings) != pings {
+		t.Error("pings go on after the service was handed over")
+	}
+	n.deaf = true
+	r.handOver(4712) // which is logged
+	(&reporter{}).handOver(1)
+}
+
 // What does not arrive is said again, for READY=1 must not be lost; and complained of once.
 func TestReporterRepeats(t *testing.T) {
 	var log bytes.Buffer

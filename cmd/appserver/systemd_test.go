@@ -1,17 +1,21 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/appserver-go/appserver/internal/fault"
 )
@@ -23,6 +27,7 @@ type serviceManager struct {
 
 	mu       sync.Mutex
 	messages []string
+	senders  []int // pids, by message
 }
 
 // newServiceManager listens on a path, or in the abstract namespace if name begins with "@".
@@ -32,22 +37,66 @@ func newServiceManager(t *testing.T, name string) *serviceManager {
 	if err != nil {
 		t.Fatal(err)
 	}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var optErr error
+	err = raw.Control(func(fd uintptr) { optErr = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_PASSCRED, 1) })
+	if err := errors.Join(err, optErr); err != nil {
+		t.Fatal(err)
+	}
 	m := &serviceManager{t: t, name: name}
 	var reading sync.WaitGroup
 	reading.Go(func() {
-		buf := make([]byte, 4096)
+		buf, control := make([]byte, 4096), make([]byte, 256)
 		for {
-			n, err := c.Read(buf)
+			n, nc, _, _, err := c.ReadMsgUnix(buf, control)
 			if err != nil {
 				return
 			}
 			m.mu.Lock()
 			m.messages = append(m.messages, string(buf[:n]))
+			m.senders = append(m.senders, sender(control[:nc]))
 			m.mu.Unlock()
 		}
 	})
 	t.Cleanup(func() { c.Close(); reading.Wait() })
 	return m
+}
+
+// sender returns who has sent a message, as the kernel says.
+func sender(control []byte) int {
+	messages, err := unix.ParseSocketControlMessage(control)
+	if err != nil || len(messages) == 0 {
+		return 0
+	}
+	cred, err := unix.ParseUnixCredentials(&messages[0])
+	if err != nil {
+		return 0
+	}
+	return int(cred.Pid)
+}
+
+// mainPID is the process that systemd takes for the service, if first was it at the beginning. A message of anybody else
+// fails the test: with NotifyAccess=main systemd would drop it.
+func (m *serviceManager) mainPID(first int) int {
+	m.t.Helper()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i, msg := range m.messages {
+		if m.senders[i] != first && msg != "MARK" {
+			m.t.Errorf("process %d says %q while %d is the main process", m.senders[i], msg, first)
+		}
+		if value, ok := strings.CutPrefix(msg, "MAINPID="); ok {
+			pid, err := strconv.Atoi(value)
+			if err != nil {
+				m.t.Error(err)
+			}
+			first = pid
+		}
+	}
+	return first
 }
 
 func (m *serviceManager) all() []string {
@@ -190,6 +239,62 @@ func TestWatchdogFollowsTheArbiter(t *testing.T) {
 	s.signal(syscall.SIGCONT)
 	eventually(t, patience, "pings again", func() bool { return m.count("WATCHDOG=1") > before })
 	s.stop()
+}
+
+// A reload is announced with the time, and READY=1 tells that it is over, whether it succeeds or not.
+func TestNotifyReload(t *testing.T) {
+	m := newServiceManager(t, filepath.Join(t.TempDir(), "notify"))
+	d := newSite(t, "hello", "")
+	s := prepare(t, d.path("app.wasm"), "-w", "1")
+	s.cmd.Env = append(s.cmd.Env, "NOTIFY_SOCKET="+m.name)
+	s.begin()
+	s.awaitReady()
+	for n, guest := range []string{"hello", "trapstart"} {
+		d.guest(guest)
+		s.signal(syscall.SIGHUP)
+		eventually(t, patience, "RELOADING=1 and READY=1", func() bool { return m.count("RELOADING=1") == n+1 && m.count("READY=1") == n+2 })
+	}
+	for _, msg := range m.all() {
+		var usec int64
+		if rest, ok := strings.CutPrefix(msg, "RELOADING=1\n"); ok {
+			if _, err := fmt.Sscanf(rest, "MONOTONIC_USEC=%d\nSTATUS=Reloading", &usec); err != nil || usec <= 0 {
+				t.Errorf("%q: %v", msg, err)
+			}
+		}
+	}
+	s.stop()
+	m.await("STOPPING=1")
+	m.mainPID(s.pid())
+}
+
+// After an upgrade the new arbiter is the main process: the old one says so, the new one speaks from then on, pings too, and
+// only it says that the service stops.
+func TestNotifyUpgrade(t *testing.T) {
+	for _, mode := range []string{"manual", "auto"} {
+		t.Run(mode, func(t *testing.T) {
+			m := newServiceManager(t, filepath.Join(t.TempDir(), "notify"))
+			s := notified(t, m, []string{"WATCHDOG_USEC=400000"}, "-w", "1", "--upgrade", mode)
+			s.begin()
+			s.awaitReady()
+			first := s.pid()
+			for n := range 2 {
+				s.upgrade(mode == "auto")
+				m.await(fmt.Sprintf("MAINPID=%d", s.pid()))
+				eventually(t, patience, "READY=1 of the new arbiter", func() bool { return m.count("READY=1") == n+2 })
+				pings := m.count("WATCHDOG=1")
+				eventually(t, patience, "pings of the new arbiter", func() bool { return m.count("WATCHDOG=1") > pings+1 })
+			}
+			s.stop()
+			m.await("STOPPING=1")
+			m.mark()
+			if n := m.count("STOPPING=1"); n != 1 {
+				t.Errorf("STOPPING=1 came %d times", n)
+			}
+			if main := m.mainPID(first); main != s.pid() {
+				t.Errorf("the main process is %d, want %d", main, s.pid())
+			}
+		})
+	}
 }
 
 // Nonsense in the variables and a manager that is gone are said, and the server serves.
