@@ -163,8 +163,10 @@ func (a *Arbiter) tick(now time.Time) {
 
 // vitals sum up the state of the server.
 func (a *Arbiter) vitals() Vitals {
-	return Vitals{Up: a.announced, Ready: a.serving(), Workers: len(a.slots), Halting: a.halt != nil,
-		Reloading: a.reload != nil, Aside: a.aside || a.upgrade != nil && a.upgrade.served}
+	return Vitals{
+		Up: a.announced, Ready: a.serving(), Workers: len(a.slots), Halting: a.halt != nil,
+		Reloading: a.reload != nil, Aside: a.aside || a.upgrade != nil && a.upgrade.served,
+	}
 }
 
 // nextTick returns when the next thing is due that no event announces.

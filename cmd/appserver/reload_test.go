@@ -282,17 +282,19 @@ func TestReloadNeverResetsIdleConnections(t *testing.T) {
 	}
 }
 
+// bindUnix is the line of a configuration that listens on unix sockets.
+func bindUnix(paths ...string) string {
+	return fmt.Sprintf("bind = [\"unix:%s\"]\n", strings.Join(paths, `", "unix:`))
+}
+
 // A changed bind is there before the old one goes, what is in both is never closed, and the old one ends without a loss.
 func TestReloadChangesBinds(t *testing.T) {
 	dir := t.TempDir()
 	a, b, c := filepath.Join(dir, "a"), filepath.Join(dir, "b"), filepath.Join(dir, "c")
-	bind := func(paths ...string) string {
-		return fmt.Sprintf("bind = [\"unix:%s\"]\n", strings.Join(paths, `", "unix:`))
-	}
-	d := newSite(t, "hello", bind(a, b))
+	d := newSite(t, "hello", bindUnix(a, b))
 	s := d.startRaw("-w", "2", "-k", "threaded", "--threads", "4")
 	stop := hammer(s, "unix:"+b, 8, false)
-	d.config(bind(b, c))
+	d.config(bindUnix(b, c))
 	s.signal(syscall.SIGHUP)
 	s.awaitMsg("Reload complete")
 	resp, err := load.Get(t.Context(), "unix:"+c, "/")

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -93,104 +92,6 @@ func TestUpgradeUnderLoadLosesNothing(t *testing.T) {
 					t.Error("the last arbiter has left the socket's file")
 				}
 			}
-		})
-	}
-}
-
-// installed is a server that was started from a path of its own, where tests put other binaries.
-type installed struct {
-	*appserver
-	program string
-}
-
-// install prepares a server at a path that is a link to this binary.
-func install(t *testing.T, dir string, args ...string) *installed {
-	t.Helper()
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	in := &installed{appserver: prepare(t, args...), program: filepath.Join(dir, "appserver")}
-	if err := os.Symlink(exe, in.program); err != nil {
-		t.Fatal(err)
-	}
-	in.cmd.Path, in.cmd.Args[0] = in.program, in.program
-	return in
-}
-
-// replace puts something else at the program's path, as a deployment does, or nothing.
-func (in *installed) replace(script string) {
-	in.t.Helper()
-	next := in.program + ".new"
-	switch script {
-	case "":
-		if err := os.Remove(in.program); err != nil {
-			in.t.Fatal(err)
-		}
-		return
-	case "appserver":
-		exe, err := os.Executable()
-		if err == nil {
-			err = os.Symlink(exe, next)
-		}
-		if err != nil {
-			in.t.Fatal(err)
-		}
-	default:
-		if err := os.WriteFile(next, []byte(script), 0o755); err != nil {
-			in.t.Fatal(err)
-		}
-	}
-	if err := os.Rename(next, in.program); err != nil {
-		in.t.Fatal(err)
-	}
-}
-
-// A new binary that is broken in any way leaves the old arbiter as it is, and the reason is told; the next one that is not
-// broken takes over.
-func TestBrokenUpgradeUnderLoad(t *testing.T) {
-	for name, test := range map[string]struct{ script, guest, config, reason string }{
-		"exits":             {script: "#!/bin/sh\nexit 1\n", reason: "exit code 1"},
-		"hangs":             {script: "#!/bin/sh\nexec sleep 1000\n", reason: "boot_timeout"},
-		"dies":              {script: "#!/bin/sh\nkill -9 $$\n", reason: "SIGKILL"},
-		"no program":        {script: "not a program\n", reason: "exec format error"},
-		"gone":              {script: "", reason: "no such file"},
-		"bad guest":         {script: "appserver", guest: "trapstart", reason: "app.wasm"},
-		"hanging guest":     {script: "appserver", guest: "loopstart", reason: "boot_timeout"},
-		"bad configuration": {script: "appserver", config: "tiemout = 3\n", reason: "tiemout"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			const good = "boot_timeout = 2\nabort_grace = 0.2\nupgrade = \"auto\"\n"
-			d := newSite(t, "hello", good)
-			sock, pidfile := d.path("c"), d.path("pid")
-			in := install(t, d.dir, d.path("app.wasm"), "-c", d.path("appserver.toml"), "-w", "2", "-k", "threaded", "--threads", "2",
-				"-p", pidfile, "--control-socket", sock)
-			in.begin()
-			in.awaitReady()
-			stop := hammer(in.appserver, in.addr, 8, true)
-			in.replace(test.script)
-			d.breakIt(test.guest, test.config)
-			in.signal(syscall.SIGUSR2)
-			r := in.awaitMsg("Upgrade failed, the old arbiter serves on")
-			if !strings.Contains(r.text("reason"), test.reason) || r.text("level") != "ERROR" {
-				t.Errorf("the record does not say %q: %v", test.reason, r)
-			}
-			if st := statusAt(t, sock); st.PID != in.pid() || st.Upgrade == nil || !strings.Contains(st.Upgrade.Error, test.reason) || st.Successor != nil {
-				t.Errorf("status says %+v and %+v", st.Upgrade, st.Successor)
-			}
-			if got := readFile(pidfile); got != fmt.Sprintln(in.pid()) {
-				t.Errorf("pidfile holds %q", got)
-			}
-			if n := len(in.workers()); n != 2 {
-				t.Errorf("%d processes are left below the arbiter", n)
-			}
-			d.guest("hello")
-			d.config(good)
-			in.replace("appserver")
-			in.appserver.upgrade(true)
-			lostNothing(t, stop())
-			in.stop()
 		})
 	}
 }
@@ -321,15 +222,13 @@ func TestUpgradeWithSocketActivation(t *testing.T) {
 
 // A new arbiter with another bind opens what is new; the old one closes and removes what is not wanted any more.
 func TestUpgradeChangesBinds(t *testing.T) {
+	const auto = "upgrade = \"auto\"\n"
 	dir := t.TempDir()
 	a, b, c := filepath.Join(dir, "a"), filepath.Join(dir, "b"), filepath.Join(dir, "c")
-	bind := func(paths ...string) string {
-		return fmt.Sprintf("upgrade = \"auto\"\nbind = [\"unix:%s\"]\n", strings.Join(paths, `", "unix:`))
-	}
-	d := newSite(t, "hello", bind(a, b))
+	d := newSite(t, "hello", auto+bindUnix(a, b))
 	s := d.startRaw("-w", "2", "-k", "threaded", "--threads", "4")
 	stop := hammer(s, "unix:"+b, 8, false)
-	d.config(bind(b, c))
+	d.config(auto + bindUnix(b, c))
 	s.upgrade(true)
 	for path, there := range map[string]bool{a: false, b: true, c: true} {
 		if resp, err := load.Get(t.Context(), "unix:"+path, "/"); (err == nil && resp.Status == 200) != there {
@@ -380,99 +279,6 @@ func children(pid int) (pids []string) {
 		pids = append(pids, strings.Fields(string(data))...)
 	}
 	return pids
-}
-
-// appserver upgrade does all of it and says how it went.
-func TestUpgradeCommand(t *testing.T) {
-	d := newSite(t, "hello", "")
-	sock := d.path("c")
-	s := d.start("-w", "1", "--control-socket", sock)
-	old := s.pid()
-	events := make(chan string, 64)
-	c := control.NewClient(sock)
-	defer c.Close()
-	ready := make(chan bool)
-	go func() {
-		defer close(events)
-		c.Events(t.Context(), func() { close(ready) }, func(ev control.Event) error { events <- ev.Event; return nil })
-	}()
-	<-ready
-	d.guest("trapstart")
-	out, stderr, code := cli(t, nil, "upgrade", "--control", sock)
-	if code != 4 || !strings.Contains(stderr, "appserver: error: ") || !strings.Contains(stderr, "app.wasm") || strings.Contains(out, "upgraded") {
-		t.Errorf("a new binary with a broken guest: exit code %d, %q, %q", code, out, stderr)
-	}
-	out, _, code = cli(t, nil, "status", "--control", sock)
-	if code != 0 || !strings.Contains(out, "last upgrade failed") {
-		t.Errorf("status: %d, %q", code, out)
-	}
-	d.guest("hello")
-	out, stderr, code = cli(t, nil, "upgrade", "--control", sock)
-	pid, err := strconv.Atoi(s.awaitMsg("New arbiter is ready").text("new_pid"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := fmt.Sprintf("upgraded: process %d serves, process %d is gone\n", pid, old)
-	if code != 0 || !strings.HasSuffix(out, want) || stderr != "" {
-		t.Errorf("exit code %d, printed %q, want %q; %s", code, out, want, stderr)
-	}
-	s.succeeded(pid)
-	s.mustGet("/", 200)
-	var names []string
-	for name := range events {
-		names = append(names, name)
-	}
-	if all := strings.Join(names, " "); !strings.Contains(all, "pre_exec upgrade_failed") || !strings.Contains(all, "upgrade_ready") {
-		t.Errorf("events: %s", all)
-	}
-	eventually(t, patience, "the socket has its path", func() bool { _, err := os.Lstat(sock + ".2"); return os.IsNotExist(err) })
-	out, stderr, code = cli(t, nil, "upgrade", "--keep-old", "--control", sock)
-	if code != 0 || !strings.Contains(out, "both serve") {
-		t.Errorf("--keep-old: exit code %d, %q, %s", code, out, stderr)
-	}
-	if _, stderr, code = cli(t, nil, "upgrade", "--control", sock); code != 1 || !strings.Contains(stderr, "is there already") {
-		t.Errorf("a second one: exit code %d, %s", code, stderr)
-	}
-	next := statusAt(t, sock).Successor.PID
-	if out, stderr, code = cli(t, nil, "stop", "--control", sock); code != 0 {
-		t.Errorf("stop of the old one: %d, %q, %s", code, out, stderr)
-	}
-	s.succeeded(next)
-	s.mustGet("/", 200)
-	s.stop()
-}
-
-// Without --control the commands find the one of two arbiters that is meant.
-func TestFindServerDuringUpgrade(t *testing.T) {
-	runtime, _ := controlDir(t)
-	if os.Geteuid() == 0 && len(control.Find([]string{"/run/appserver"})) > 0 {
-		t.Skip("skipped: other servers of root run on this machine")
-	}
-	env := []string{"XDG_RUNTIME_DIR=" + runtime, "TMPDIR=" + runtime}
-	s := prepare(t, wasm("hello"), "-w", "1")
-	s.cmd.Env = append(s.cmd.Env, env...)
-	s.begin()
-	s.awaitReady()
-	old := s.pid()
-	found := func() int {
-		t.Helper()
-		out, stderr, code := cli(t, env, "status", "--json")
-		var st control.Status
-		if err := json.Unmarshal([]byte(out), &st); err != nil || code != 0 {
-			t.Fatalf("status: %d, %v, %s", code, err, stderr)
-		}
-		return st.PID
-	}
-	pid := s.startSuccessor()
-	if got := found(); got != old {
-		t.Errorf("found %d, want the old one, %d", got, old)
-	}
-	s.signal(syscall.SIGTERM)
-	s.succeeded(pid)
-	if got := found(); got != pid {
-		t.Errorf("found %d, want the new one, %d", got, pid)
-	}
-	s.stop()
 }
 
 // A socket that was accepted by the old arbiter's worker is served to the end of its request while that one retires.
