@@ -58,6 +58,7 @@ type Arbiter struct {
 	lastUpgrade *UpgradeResult // nil if there was none
 	predecessor Predecessor    // the arbiter that has executed this one; nil once it is gone
 	aside       bool           // that one is the service still
+	promotedAt  time.Time      // when that one was gone, while its pidfile is to be taken over
 
 	generations    uint64  // how many were made
 	reload         *reload // nil unless one is under way
@@ -145,6 +146,7 @@ func (a *Arbiter) loop(canceled <-chan struct{}, signals <-chan os.Signal) {
 func (a *Arbiter) tick(now time.Time) {
 	if now.Sub(a.polled) >= pollEvery {
 		a.reap()
+		a.promotePidfile(now)
 		a.poll(now)
 	}
 	for _, w := range a.workers {

@@ -1,6 +1,14 @@
 package arbiter
 
-import "github.com/appserver-go/appserver/internal/handover"
+import (
+	"time"
+
+	"github.com/appserver-go/appserver/internal/handover"
+)
+
+// pidfilePatience is how long an old arbiter that was killed may hold its pidfile: the kernel closes the descriptors of
+// a process one after the other.
+const pidfilePatience = 2 * time.Second
 
 // Predecessor is the arbiter that has executed this one, as far as it can be spoken to. *handover.Heir is one.
 type Predecessor interface {
@@ -54,12 +62,24 @@ func (a *Arbiter) promote() {
 	_ = a.predecessor.Close() // nobody is there to miss anything
 	a.predecessor = nil
 	a.gen.sockets.Reclaim()
-	if a.opts.Pidfile != nil {
-		if err := a.opts.Pidfile.Promote(); err != nil {
-			a.log.Warn("Could not take over the pidfile", "error", err)
-		}
-	}
+	a.promotedAt = time.Now()
+	a.promotePidfile(a.promotedAt)
 	a.log.Info("Promoted, the old arbiter is gone", "old_pid", a.opts.Will.PID)
 	a.emit(Event{Name: Promoted})
 	a.opts.Promoted()
+}
+
+// promotePidfile takes over the name of the old arbiter's pidfile, again and again for a while.
+func (a *Arbiter) promotePidfile(now time.Time) {
+	if a.promotedAt.IsZero() || a.opts.Pidfile == nil {
+		return
+	}
+	err := a.opts.Pidfile.Promote()
+	if err != nil && now.Sub(a.promotedAt) < pidfilePatience {
+		return
+	}
+	if err != nil {
+		a.log.Warn("Could not take over the pidfile", "error", err)
+	}
+	a.promotedAt = time.Time{}
 }

@@ -106,4 +106,3 @@ func TestBrokenUpgradeUnderLoad(t *testing.T) {
 		})
 	}
 }
-

@@ -104,4 +104,3 @@ func TestFindServerDuringUpgrade(t *testing.T) {
 	}
 	s.stop()
 }
-
