@@ -183,7 +183,7 @@ func guestWorld() []Setting {
 		{
 			Key: "guest.args", Section: SectionGuest, Kind: Repeated, Reload: Workers,
 			Help: "argument of the guest",
-			Doc:  "They follow the guest's own name.",
+			Doc:  "They follow the guest's own name. On the command line they can be written behind `--`, too.",
 		},
 		{
 			Key: "guest.dirs", Section: SectionGuest, Kind: Repeated, Reload: Workers,

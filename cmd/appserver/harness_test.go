@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -90,6 +91,10 @@ func launch(t *testing.T, args ...string) *appserver {
 // prepare makes a server that begin will run.
 func prepare(t *testing.T, args ...string) *appserver {
 	t.Helper()
+	var guests []string // what is behind "--" is the guest's
+	if n := slices.Index(args, "--"); n >= 0 {
+		args, guests = args[:n], args[n:]
+	}
 	all := append([]string{"serve"}, args...)
 	if !hasFlag(args, "--bind", "-b") {
 		all = append(all, "--bind", "127.0.0.1:0")
@@ -99,7 +104,9 @@ func prepare(t *testing.T, args ...string) *appserver {
 	}
 	s := &appserver{t: t, out: &syncBuffer{}, exited: make(chan struct{})}
 	s.changed = sync.NewCond(&s.mu)
-	s.cmd = command(append(all, "--log-format", "json")...)
+	all = append(all, "--log-format", "json")
+	all = append(all, guests...)
+	s.cmd = command(all...)
 	s.cmd.Stdout = s.out
 	return s
 }

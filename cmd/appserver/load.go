@@ -58,14 +58,26 @@ func loadConfigIn(dir string, fs *pflag.FlagSet, environ, args []string) (*Loade
 	}
 	l.addEnv(env)
 	l.addFlags(fs)
-	if len(args) > 0 {
-		l.set("app", args[0], config.Source{Kind: config.FromArgument})
+	own, guest := splitArgs(fs, args)
+	if len(own) > 0 {
+		l.set("app", own[0], config.Source{Kind: config.FromArgument})
+	}
+	if len(guest) > 0 {
+		l.set("guest.args", guest, config.Source{Kind: config.FromArgument})
 	}
 	cfg, err := l.decode()
 	if err != nil {
 		return nil, err
 	}
 	return &Loaded{Config: cfg, File: file, Sources: l.sources}, nil
+}
+
+// splitArgs splits a command's arguments at "--": what is behind it is the guest's.
+func splitArgs(fs *pflag.FlagSet, args []string) (own, guest []string) {
+	if n := fs.ArgsLenAtDash(); n >= 0 {
+		return args[:n], args[n:]
+	}
+	return args, nil
 }
 
 // loadServable is loadConfig for commands that cannot do without a guest.

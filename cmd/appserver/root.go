@@ -59,3 +59,9 @@ func maxArgs(n int) cobra.PositionalArgs {
 		return nil
 	}
 }
+
+// guestArgs allows a guest's file, and behind "--" any arguments for the guest.
+func guestArgs(cmd *cobra.Command, args []string) error {
+	own, _ := splitArgs(cmd.Flags(), args)
+	return maxArgs(1)(cmd, own)
+}

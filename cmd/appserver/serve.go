@@ -30,9 +30,9 @@ const (
 
 func newServe(p process) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "serve [flags] app.wasm",
+		Use:   "serve [flags] app.wasm [-- argument...]",
 		Short: "Serve HTTP with a guest",
-		Args:  maxArgs(1),
+		Args:  guestArgs,
 	}
 	bindFlags(cmd.Flags())
 	setSectionHelp(cmd)
