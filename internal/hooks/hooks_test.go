@@ -253,7 +253,7 @@ func TestParallelIsBounded(t *testing.T) {
 }
 
 func TestCloseLosesPatience(t *testing.T) {
-	r, j := newRunner(t, patience, map[string]string{"x": "echo up; sleep 1000"})
+	r, j := newRunner(t, patience, map[string]string{"x": "echo up; exec sleep 1000"})
 	r.Run("x", "a", nil)
 	r.Run("x", "a", nil)
 	eventually(t, "the first runs", j.String, func() bool { return strings.Contains(j.String(), "line=up") })
