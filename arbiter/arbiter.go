@@ -220,7 +220,7 @@ func (a *Arbiter) release() {
 		w.proc.close()
 	}
 	a.closeSockets()
-	a.gen.closeArtifact()
+	a.gen.closeFiles()
 	a.emit(Event{Name: OnExit})
 	a.hub.close()
 	if a.opts.Pidfile != nil {

@@ -84,6 +84,9 @@ func (s *system) spawn(c *child, sp *spec) error {
 	if sp.gen.artifact != nil {
 		files = append(files, file(sp.gen.artifact))
 	}
+	for _, f := range sp.shared {
+		files = append(files, file(f.file))
+	}
 	return hold(files, nil, func(fds []uintptr) error {
 		var err error
 		c.id, err = execWorker(append(os.Args[:1:1], sp.argv(s.app)...), &syscall.ProcAttr{
@@ -152,6 +155,7 @@ func (c *child) receive(post func(event) bool) {
 			return
 		}
 		if !post(ev) {
+			closeFile(m.File)
 			return
 		}
 	}

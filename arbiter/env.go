@@ -94,6 +94,8 @@ type spec struct {
 	slot  int
 	gen   *generation
 	check bool
+	// shared is what workers of the generation had shared when the process was to be started.
+	shared []sharedFile
 }
 
 // start returns the message that tells a worker everything. The numbers of its descriptors follow the order in which
@@ -107,7 +109,12 @@ func (s *spec) start() proto.Message {
 	}
 	m.Stderr = fd
 	if s.gen.artifact != nil {
-		m.Artifact = fd + 1
+		fd++
+		m.Artifact = fd
+	}
+	for _, f := range s.shared {
+		fd++
+		m.Shared = append(m.Shared, proto.Shared{FD: fd, Name: f.name})
 	}
 	return proto.Message{Type: proto.TypeStart, Start: &m}
 }

@@ -13,6 +13,7 @@ import (
 // handleEvent deals with what a worker said or did. A worker that breaks the protocol is killed: whatever runs there,
 // it is no worker.
 func (a *Arbiter) handleEvent(ev event) {
+	defer func() { closeFile(ev.msg.File) }() // unless somebody has taken it
 	i := slices.IndexFunc(a.workers, func(w *worker) bool { return w.proc == ev.proc })
 	if i < 0 {
 		return
@@ -20,7 +21,7 @@ func (a *Arbiter) handleEvent(ev event) {
 	w, now := a.workers[i], time.Now()
 	switch ev.kind {
 	case message:
-		if err := a.receive(w, ev.msg, now); err != nil {
+		if err := a.receive(w, &ev.msg, now); err != nil {
 			a.misbehaved(w, err)
 		}
 	case garbage:
@@ -47,13 +48,15 @@ func (a *Arbiter) misbehaved(w *worker, err error) {
 }
 
 // receive deals with a message. An error means that a worker would not have sent it.
-func (a *Arbiter) receive(w *worker, m proto.Message, now time.Time) error {
+func (a *Arbiter) receive(w *worker, m *proto.Message, now time.Time) error {
 	switch {
 	case m.Type == proto.TypeHello && w.state == spawned:
 		return a.greet(w, m.Hello)
 	case m.Type == proto.TypeStage && w.state != spawned:
 		w.stage = m.Stage.Stage
 		w.log.Debug("Worker boots", "stage", w.stage)
+	case m.Type == proto.TypeShare && w.state != spawned:
+		return a.share(w, m)
 	case m.Type == proto.TypeReady && w.state == booted:
 		a.ready(w, m.Ready, now)
 	case m.Type == proto.TypeFailed && w.state != spawned:

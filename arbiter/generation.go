@@ -21,12 +21,13 @@ type generation struct {
 	threads     int
 	limits      limits
 	autoUpgrade bool
+	shared      []sharedFile // by its workers, for those to come
 }
 
 // limits are a generation's bounds; see Settings for zero.
 type limits struct {
 	timeout, abortGrace, workerTimeout, bootTimeout, gracefulTimeout, maxAge time.Duration
-	maxMemory                                                                int64
+	maxMemory, share                                                         int64
 }
 
 // newGeneration makes a generation of settings that were checked.
@@ -36,7 +37,7 @@ func newGeneration(number uint64, s *Settings) *generation {
 		artifact: s.Artifact, threads: s.Threads, autoUpgrade: s.AutoUpgrade,
 		limits: limits{
 			timeout: s.Timeout, abortGrace: s.AbortGrace, workerTimeout: s.WorkerTimeout, bootTimeout: s.BootTimeout,
-			gracefulTimeout: s.GracefulTimeout, maxAge: s.MaxAge, maxMemory: s.MaxMemory,
+			gracefulTimeout: s.GracefulTimeout, maxAge: s.MaxAge, maxMemory: s.MaxMemory, share: s.ShareLimit,
 		},
 	}
 }
@@ -50,9 +51,19 @@ func (g *generation) fits() error {
 	return nil
 }
 
-// closeArtifact frees the guest's bytes: no worker will be started with them. Those that run have their own descriptor.
-func (g *generation) closeArtifact() {
-	if g.artifact != nil {
-		g.artifact.Close() // nothing was written to it, so nothing can be lost
+// closeFiles frees the guest's bytes and what workers have shared: no worker will be started with them. Those that run
+// have descriptors of their own.
+func (g *generation) closeFiles() {
+	closeFile(g.artifact)
+	for _, f := range g.shared {
+		closeFile(f.file)
+	}
+	g.shared = nil
+}
+
+// closeFile closes a file, if there is one. Nothing was written to it, so nothing can be lost.
+func closeFile(f *os.File) {
+	if f != nil {
+		f.Close()
 	}
 }

@@ -126,7 +126,7 @@ func (a *Arbiter) spawn(s *slot, now time.Time) {
 // startWorker starts a worker process.
 func (a *Arbiter) startWorker(slot int, gen *generation, now time.Time) (*worker, error) {
 	a.age++
-	sp := spec{age: a.age, slot: slot, gen: gen, check: a.checked != nil}
+	sp := spec{age: a.age, slot: slot, gen: gen, check: a.checked != nil, shared: slices.Clone(gen.shared)}
 	a.emit(Event{Name: PreFork, Age: sp.age, Slot: slot, Generation: gen.number})
 	proc, err := a.env.start(sp, a.post)
 	if err != nil {

@@ -87,6 +87,10 @@ type Settings struct {
 	// MaxAge is how long a worker serves before it is replaced, give or take a tenth; 0 means for ever.
 	MaxAge time.Duration
 
+	// ShareLimit is the size in bytes of the largest file that a worker may share with those after it; 0 means that nothing
+	// is shared.
+	ShareLimit int64
+
 	// Config is handed to the workers as it is.
 	Config json.RawMessage
 	// Sockets are the listening sockets. Run closes and unlinks them.
@@ -181,7 +185,7 @@ func (s *Settings) check() error {
 		return errors.New("arbiter: the number of threads does not fit a scoreboard")
 	case min(s.Timeout, s.AbortGrace, s.WorkerTimeout, s.BootTimeout, s.GracefulTimeout, s.MaxAge) < 0:
 		return errors.New("arbiter: negative duration")
-	case s.MaxMemory < 0 || s.ReloadBatch < 0:
+	case min(s.MaxMemory, s.ShareLimit) < 0 || s.ReloadBatch < 0:
 		return errors.New("arbiter: negative number")
 	case s.Sockets == nil:
 		return errors.New("arbiter: no sockets")

@@ -172,6 +172,9 @@ func (a *Arbiter) dropReload(err error) {
 	if r.canary != nil {
 		r.canary.dismiss("the reload was given up")
 	}
+	if r.gen != nil {
+		r.gen.closeFiles()
+	}
 	a.discard(r.next, a.gen.sockets)
 	a.noteReload(r, err)
 }

@@ -22,7 +22,7 @@ func (a *Arbiter) commit(w *worker, now time.Time) {
 	r, old := a.reload, a.gen
 	r.canary, r.rolling = nil, true
 	a.gen = r.gen
-	old.closeArtifact()
+	old.closeFiles()
 	a.log.Info("The new generation is good, replacing all workers", "generation", a.gen.number, "workers", len(a.slots))
 	if r.next.Adopt != nil {
 		r.next.Adopt()

@@ -280,7 +280,7 @@ func TestMisuseOfTheProtocolIsAnError(t *testing.T) {
 	} {
 		a := newArbiter(o, nopEnv{})
 		w := &worker{state: c.state, log: o.Log, spec: spec{gen: a.gen}}
-		if err := a.receive(w, c.m, time.Now()); err == nil {
+		if err := a.receive(w, &c.m, time.Now()); err == nil {
 			t.Errorf("%s while %s was accepted", c.m.Type, c.state)
 		}
 	}

@@ -160,6 +160,8 @@ type Guest struct {
 	Warmup []string `mapstructure:"warmup"`
 	// CacheDir is where compiled code is kept; empty means a directory of the user's.
 	CacheDir string `mapstructure:"cache_dir"`
+	// ShareCode has the workers use the same memory for compiled code.
+	ShareCode bool `mapstructure:"share_code"`
 	// Env is the guest's whole environment: "NAME=value".
 	Env []string `mapstructure:"env"`
 	// Args are the guest's arguments after its name.

@@ -169,6 +169,12 @@ func guestSettings() []Setting {
 			Key: "guest.cache_dir", Section: SectionGuest, Kind: String, Reload: Workers,
 			Help: "directory of compiled code; one of the user's without it",
 		},
+		{
+			Key: "guest.share_code", Section: SectionGuest, Kind: Bool, Reload: Workers, Default: "false",
+			Help: "whether workers use the same memory for compiled code",
+			Doc: "With a large guest a worker needs half as much memory of its own. It rests on how the engine keeps code. Each worker compares " +
+				"the shared code with its own first, and keeps its own, with a warning, if they differ or the system does not allow it.",
+		},
 	}
 }
 

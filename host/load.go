@@ -6,6 +6,7 @@ package host
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -39,6 +40,9 @@ type Options struct {
 	// Warmup are targets of requests that an http-wasm guest gets before its image is made.
 	Warmup   []string
 	CacheDir string
+	// ShareCode and Siblings are those of engine.Options.
+	ShareCode bool
+	Siblings  engine.Siblings
 
 	// Env is the guest's whole environment, as "NAME=value".
 	Env []string
@@ -96,7 +100,8 @@ func Load(ctx context.Context, o Options) (*Guest, error) {
 	}
 	eng, err := engine.New(ctx, engine.Options{
 		CacheDir: o.CacheDir, MemoryLimit: o.MemoryLimit, MemoryBudget: o.MemoryBudget, TableLimit: o.TableLimit,
-		Interrupt: o.Interrupt, Reset: o.Isolation == httpwasm.IsolationReset, Log: o.Log,
+		Interrupt: o.Interrupt, Reset: o.Isolation == httpwasm.IsolationReset, ShareCode: o.ShareCode, Siblings: o.Siblings,
+		Salt: o.salt(), Log: o.Log,
 	})
 	if err != nil {
 		return nil, &fault.Error{Err: fmt.Errorf("prepare to run guests: %w", err), Hint: fault.Hint(err), Code: fault.BootFailed}
@@ -124,6 +129,15 @@ func (o *Options) setDefaults() {
 	o.Instances = max(o.Instances, 1)
 }
 
+// salt returns what the state of the guest after its start depends on, beside the module.
+func (o *Options) salt() []byte {
+	b, err := json.Marshal([]any{o.Protocol, o.Isolation, o.Warmup, o.Env, o.Args, o.Dirs, o.Config, o.BufferLimit})
+	if err != nil {
+		panic(err) // of plain data, which it is
+	}
+	return b
+}
+
 // fault names the guest in an error.
 func (o *Options) fault(err error) error {
 	return &fault.Error{Err: fmt.Errorf("load %s: %w", o.Path, err), Hint: fault.Hint(err), Code: fault.LoadFailed}
@@ -139,7 +153,8 @@ func (g *Guest) start(ctx context.Context, o *Options, dirs []engine.Dir) (err e
 		return err
 	}
 	o.Stage("starting")
-	line := func(ctx context.Context, level slog.Level, line string) { o.GuestLog(requestID(ctx), level, line) }
+	guestLog := o.GuestLog // and not o, which would keep the guest's file in memory
+	line := func(ctx context.Context, level slog.Level, line string) { guestLog(requestID(ctx), level, line) }
 	switch g.protocol {
 	case ProtocolHTTPWasm:
 		h, err := httpwasm.New(ctx, g.engine, g.module, httpwasm.Options{

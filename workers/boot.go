@@ -63,6 +63,13 @@ func (p *process) stage(name string) {
 	p.send(proto.Message{Type: proto.TypeStage, Stage: &proto.Stage{Stage: name}})
 }
 
+// share hands a sealed file to workers to come. They can do without, should it not arrive.
+func (p *process) share(name string, f *os.File) {
+	if !p.start.Check {
+		p.send(proto.Message{Type: proto.TypeShare, Share: &proto.Share{Name: name}, File: f})
+	}
+}
+
 // openBoard opens the scoreboard and begins to beat, which ends with the process.
 func (p *process) openBoard() error {
 	board, err := scoreboard.Open(os.NewFile(proto.ScoreboardFD, "scoreboard"))
@@ -128,6 +135,12 @@ func (p *process) load() error {
 	defer cancel()
 	r := LoadRequest{
 		Config: p.config, Generation: p.start.Generation, Log: p.log(), GuestLog: NewGuestLog(p.log()), Stage: p.stage,
+		Inherited: map[string]*os.File{}, Share: p.share,
+	}
+	for _, shared := range p.start.Shared {
+		f := os.NewFile(uintptr(shared.FD), shared.Name)
+		defer f.Close()
+		r.Inherited[shared.Name] = f
 	}
 	if fd := p.start.Artifact; fd >= proto.FirstFreeFD {
 		r.Artifact = os.NewFile(uintptr(fd), "artifact")

@@ -39,6 +39,11 @@ type LoadRequest struct {
 	Artifact *os.File
 	// Generation counts the configurations that the arbiter has loaded.
 	Generation uint64
+	// Inherited are the files that earlier workers of the generation have shared, by name. The loader does not close them.
+	Inherited map[string]*os.File
+	// Share hands a sealed memfd to later workers of the generation, under a name of lower-case letters. The file stays
+	// the caller's.
+	Share func(name string, f *os.File)
 	// Log is the worker's log.
 	Log *slog.Logger
 	// GuestLog takes what the guest prints.

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/appserver-go/appserver/config"
 	"github.com/appserver-go/appserver/internal/fault"
 )
 
@@ -68,6 +69,13 @@ func sealCopy(path string, src io.Reader) (*artifact, error) {
 	}
 	a.digest = hex.EncodeToString(hash.Sum(nil))
 	return a, nil
+}
+
+// shareLimit returns how large the files may be that workers of the guest share: a guest's memory, or what is made of its
+// code, which is not more than a small multiple of it.
+func (a *artifact) shareLimit(cfg *config.Config) int64 {
+	const spare = 1 << 20
+	return max(int64(cfg.Guest.MemoryLimit), 16*a.size) + spare
 }
 
 func openFault(path string, err error) error {

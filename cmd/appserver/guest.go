@@ -51,6 +51,7 @@ func loadGuest(ctx context.Context, r workers.LoadRequest) (workers.Guest, error
 	}
 	opts := hostOptions(&r.Config, r.Log)
 	opts.Wasm, opts.Stage = wasm, r.Stage
+	opts.Siblings = engine.Siblings{Inherit: func(name string) *os.File { return r.Inherited[name] }, Offer: r.Share}
 	opts.GuestLog = func(requestID string, level slog.Level, line string) {
 		r.GuestLog.Line(level, "guest", requestID, line)
 	}
@@ -74,6 +75,7 @@ func hostOptions(cfg *config.Config, log *slog.Logger) host.Options {
 		Path: cfg.App, Protocol: cfg.Guest.Protocol,
 		MemoryLimit: int64(cfg.Guest.MemoryLimit), MemoryBudget: int64(cfg.Guest.MemoryBudget),
 		TableLimit: cfg.Guest.TableLimit, Interrupt: engine.Interrupt(cfg.Guest.Interrupt),
+		ShareCode: cfg.Guest.ShareCode,
 		Isolation: httpwasm.Isolation(cfg.Guest.Isolation), Warmup: cfg.Guest.Warmup, CacheDir: cacheDir(cfg, log),
 		Env: cfg.Guest.Env, Args: cfg.Guest.Args, Dirs: cfg.Guest.Dirs, Config: []byte(cfg.Guest.Config),
 		PluginConfig: pluginConfig(cfg),

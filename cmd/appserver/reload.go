@@ -49,7 +49,7 @@ func (s *server) next(ctx context.Context, current *sockets.Set) (*arbiter.Next,
 		guest.file.Close()
 		return nil, err
 	}
-	next.Artifact = guest.file
+	next.Artifact, next.ShareLimit = guest.file, guest.shareLimit(cfg)
 	s.logs.Logger.Info("Loaded a new generation", "config", loaded.File, "guest", cfg.App, "sha256", guest.digest[:12])
 	return next, nil
 }

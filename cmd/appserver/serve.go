@@ -98,7 +98,8 @@ func serve(ctx context.Context, s *server) error {
 	if err != nil {
 		return err
 	}
-	opts.Artifact, opts.Load, opts.Program, opts.HandOver = guest.file, s.next, s.program, report.handOver
+	opts.Artifact, opts.ShareLimit, opts.Load = guest.file, guest.shareLimit(cfg), s.next
+	opts.Program, opts.HandOver = s.program, report.handOver
 	if cfg.Pidfile != "" {
 		if opts.Pidfile, err = s.lockPidfile(cfg.Pidfile); err != nil {
 			return err

@@ -28,6 +28,33 @@ func (e *Engine) Compile(ctx context.Context, wasm []byte) (*Module, error) {
 		return nil, err
 	}
 	start := time.Now()
+	m := &Module{engine: e, size: len(wasm), key: e.key(wasm)}
+	d, err := e.inheritModule(ctx, m, wasm)
+	if err != nil {
+		return nil, err
+	}
+	if d == nil {
+		if d, err = e.compileModule(ctx, m, wasm); err != nil {
+			return nil, err
+		}
+	}
+	e.inUse = true
+	m.compileTime = time.Since(start)
+	m.describe(d)
+	m.publish(d)
+	return m, nil
+}
+
+// rewritten is a module after its rewriting.
+type rewritten struct {
+	module  *rewrite.Module
+	options rewrite.Options
+	lasting string
+	code    []byte
+}
+
+// rewrite decodes, checks and rewrites a module.
+func (e *Engine) rewrite(wasm []byte) (*rewritten, error) {
 	d, err := rewrite.Decode(wasm)
 	if err != nil {
 		return nil, explain(err)
@@ -35,24 +62,32 @@ func (e *Engine) Compile(ctx context.Context, wasm []byte) (*Module, error) {
 	if err := check(d, &e.opts); err != nil {
 		return nil, err
 	}
-	o, lasting := e.rewriting(d)
-	code, err := d.Rewrite(o)
-	if err != nil {
+	w := &rewritten{module: d}
+	w.options, w.lasting = e.rewriting(d)
+	if w.code, err = d.Rewrite(w.options); err != nil {
 		return nil, explain(err)
 	}
-	compiled, err := e.compile(ctx, code)
+	return w, nil
+}
+
+// take makes m what was compiled of w.
+func (m *Module) take(w *rewritten, compiled wazero.CompiledModule) {
+	m.compiled, m.facts, m.lasting = compiled, w.module.Facts, w.lasting
+	m.starts, m.shift = w.options.Reset && w.module.Start(), w.module.Shift(w.options)
+}
+
+// compileModule compiles a module, and offers siblings what it was rewritten to.
+func (e *Engine) compileModule(ctx context.Context, m *Module, wasm []byte) (*rewrite.Module, error) {
+	w, err := e.rewrite(wasm)
 	if err != nil {
 		return nil, err
 	}
-	e.inUse = true
-	m := &Module{
-		engine: e, compiled: compiled, size: len(wasm), compileTime: time.Since(start),
-		facts: d.Facts, starts: o.Reset && d.Start(), lasting: lasting,
-		shift: d.Shift(o),
+	compiled, err := e.compile(ctx, m, e.offerModule(m, w.code))
+	if err != nil {
+		return nil, err
 	}
-	m.describe(d)
-	m.publish(d)
-	return m, nil
+	m.take(w, compiled)
+	return w.module, nil
 }
 
 // rewriting returns how a module is rewritten, and why its instances cannot be reset, if so.
@@ -68,8 +103,20 @@ func (e *Engine) rewriting(d *rewrite.Module) (o rewrite.Options, lasting string
 	return o, lasting
 }
 
-// compile has wazero compile the module, without the cache if that is what fails.
-func (e *Engine) compile(ctx context.Context, code []byte) (wazero.CompiledModule, error) {
+// compile has wazero compile the module, without the cache if that is what fails, and shares the machine code.
+func (e *Engine) compile(ctx context.Context, m *Module, code []byte) (wazero.CompiledModule, error) {
+	share := e.beginShare(m)
+	compiled, err := e.compileAlone(ctx, code)
+	if err != nil {
+		return nil, err
+	}
+	if err := share.end(); err != nil {
+		return nil, errors.Join(err, compiled.Close(ctx))
+	}
+	return compiled, nil
+}
+
+func (e *Engine) compileAlone(ctx context.Context, code []byte) (wazero.CompiledModule, error) {
 	ctx = experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0))
 	compiled, err := e.runtime.CompileModule(ctx, code)
 	if err == nil || !cacheFailed(err) {

@@ -17,6 +17,7 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
+	"golang.org/x/sys/unix"
 
 	"github.com/appserver-go/appserver/internal/fault"
 )
@@ -53,6 +54,14 @@ type Options struct {
 	// VerifyReset compares every byte and global of an instance that was reset with the image. It is for tests: it
 	// takes longer than the reset.
 	VerifyReset bool
+	// Siblings are other workers of the same guest, with which work and memory is shared.
+	Siblings Siblings
+	// Salt stands for all settings of the guest that the engine does not know, so that what is made under them is not
+	// used under others.
+	Salt []byte
+	// ShareCode has siblings use the same memory for compiled code, which takes two thirds of the memory of a worker with
+	// a large guest. It rests on how wazero keeps code, is checked byte by byte, and left off where it does not hold.
+	ShareCode bool
 	// Log receives what concerns the engine itself; nil discards it.
 	Log *slog.Logger
 }
@@ -98,6 +107,7 @@ type Engine struct {
 	reclaiming atomic.Bool // a reclaim is due
 	live       sync.Map    // api.Module -> *Instance, for host functions
 	dirty      dirtyPages
+	mapped     [][]byte // modules in sealed files, which wazero refers to
 }
 
 // Stats says what the live instances of an Engine use.
@@ -161,7 +171,12 @@ func (e *Engine) newRuntime(ctx context.Context) error {
 
 // Close releases the engine and all compiled code. No call may run any more. Calling it again does nothing.
 func (e *Engine) Close(ctx context.Context) error {
-	return errors.Join(e.closeRuntime(ctx), e.dirty.close())
+	err := errors.Join(e.closeRuntime(ctx), e.dirty.close())
+	for _, b := range e.mapped {
+		err = errors.Join(err, unix.Munmap(b))
+	}
+	e.mapped = nil
+	return err
 }
 
 // closeRuntime releases all compiled code.

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +20,7 @@ type Image struct {
 	size    int64
 	bytes   []byte // the file, for reading
 	globals []uint64
+	note    uint64
 	refs    atomic.Int64
 	closed  atomic.Bool
 }
@@ -52,9 +52,9 @@ var ErrLasting = errors.New("the guest has state that cannot be reset")
 // "" if they can.
 func (m *Module) Lasting() string { return m.lasting }
 
-// Capture makes an image of the instance, which stands on it from then on. It must not be called during a Call. Errors
-// wrap ErrLasting when the guest is the reason.
-func (i *Instance) Capture(m *Module) (*Image, error) {
+// Capture makes an image of the instance, which stands on it from then on. The note is the caller's to keep with it. It
+// must not be called during a Call. Errors wrap ErrLasting when the guest is the reason.
+func (i *Instance) Capture(m *Module, note uint64) (*Image, error) {
 	switch {
 	case m.lasting != "":
 		return nil, fmt.Errorf("%w: %s", ErrLasting, m.lasting)
@@ -65,7 +65,7 @@ func (i *Instance) Capture(m *Module) (*Image, error) {
 	case i.lost:
 		return nil, fmt.Errorf("%w: it closed a standard stream or a directory", ErrLasting)
 	}
-	img := &Image{module: m, fd: -1}
+	img := &Image{module: m, fd: -1, note: note}
 	for _, g := range i.globals {
 		img.globals = append(img.globals, g.Get())
 	}
@@ -82,43 +82,67 @@ func (i *Instance) Capture(m *Module) (*Image, error) {
 	return img, nil
 }
 
-// fill puts memory into a sealed file, without the pages that are zero.
+// fill puts memory and globals into a sealed file, without the pages that are zero.
 func (img *Image) fill(memory []byte) error {
-	fd, err := unix.MemfdCreate("guest-image", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	s := &sealed{name: sharedImage, note: img.note, words: img.globals}
+	if img.module != nil {
+		s.key = img.module.key
+	}
+	fd, err := seal(s, memory)
 	if err != nil {
-		return fmt.Errorf("create a memory image: %w", err)
+		return fmt.Errorf("make a memory image: %w", err)
 	}
-	if err := writeSparse(fd, memory); err != nil {
-		return errors.Join(err, unix.Close(fd))
-	}
-	view, err := unix.Mmap(fd, 0, len(memory), unix.PROT_READ, unix.MAP_SHARED)
+	return img.view(fd, s.size)
+}
+
+// view maps the file for reading. The descriptor is the image's from then on.
+func (img *Image) view(fd int, size int64) error {
+	view, err := unix.Mmap(fd, 0, int(size), unix.PROT_READ, unix.MAP_SHARED)
 	if err != nil {
 		return errors.Join(fmt.Errorf("map a memory image: %w", err), unix.Close(fd))
 	}
-	img.fd, img.size, img.bytes = fd, int64(len(memory)), view
+	img.fd, img.size, img.bytes = fd, size, view
 	return nil
 }
 
-// writeSparse writes memory to the file and seals it.
-func writeSparse(fd int, memory []byte) error {
-	if err := unix.Ftruncate(fd, int64(len(memory))); err != nil {
-		return fmt.Errorf("size a memory image: %w", err)
+// Note returns what Capture was given.
+func (img *Image) Note() uint64 { return img.note }
+
+// Offer hands the image over to other workers.
+func (img *Image) Offer() {
+	if img.fd >= 0 {
+		img.module.engine.offer(sharedImage, img.fd)
 	}
-	var zero [osPage]byte
-	for at := 0; at < len(memory); at += osPage {
-		page := memory[at : at+osPage]
-		if bytes.Equal(page, zero[:]) {
-			continue
+}
+
+// InheritImage returns the image that another worker has made of this module, or nil if there is none. It can be adopted
+// in place of starting an instance. It is an error for it not to fit the module and its settings.
+func (m *Module) InheritImage() (img *Image, err error) {
+	f := m.engine.opts.Siblings.inherit(sharedImage)
+	if f == nil || m.lasting != "" || m.memory == nil {
+		return nil, nil
+	}
+	err = withFD(f, func(fd int) error {
+		s, err := unseal(fd, sharedImage, m.key)
+		if err != nil {
+			return err
 		}
-		if n, err := unix.Pwrite(fd, page, int64(at)); err != nil || n != osPage {
-			return fmt.Errorf("write %d bytes of a memory image: %w", n, err)
+		least, most := int64(m.memory.Min)*pageSize, int64(m.memory.Max)*pageSize
+		if s.size%pageSize != 0 || s.size == 0 || s.size < least || s.size > most || len(s.words) != len(m.facts.Globals) {
+			return fmt.Errorf("the image has %d bytes and %d globals, which do not fit the module", s.size, len(s.words))
 		}
+		dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		img = &Image{module: m, fd: -1, globals: s.words, note: s.note}
+		img.refs.Store(1) // the caller's
+		return img.view(dup, s.size)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("adopt the memory image of another worker: %w", err)
 	}
-	const seals = unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE | unix.F_SEAL_SEAL
-	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals); err != nil {
-		return fmt.Errorf("seal a memory image: %w", err)
-	}
-	return nil
+	return img, nil
 }
 
 // Adopt makes an instance that is in the state of the image, in place of running its start functions. The spec should

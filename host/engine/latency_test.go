@@ -90,7 +90,7 @@ func BenchmarkReset(b *testing.B) {
 				m.engine.opts.VerifyReset = false
 				i := instantiate(b, m, Spec{})
 				call(b, i, "grow", 60)
-				img, err := i.Capture(m)
+				img, err := i.Capture(m, 0)
 				if err != nil {
 					b.Fatal(err)
 				}

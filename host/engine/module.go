@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"os"
 	"slices"
@@ -43,6 +44,7 @@ type Export struct {
 type Module struct {
 	engine      *Engine
 	compiled    wazero.CompiledModule
+	key         [sha256.Size]byte
 	size        int
 	compileTime time.Duration
 	imports     []Import

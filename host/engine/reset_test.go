@@ -48,7 +48,7 @@ func capture(t testing.TB, m *Module, s Spec) (*Instance, *Image) {
 	t.Helper()
 	s.Start = []string{"init"}
 	i := instantiate(t, m, s)
-	img, err := i.Capture(m)
+	img, err := i.Capture(m, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +162,7 @@ func TestResetRegions(t *testing.T) {
 		i := instantiate(t, m, Spec{})
 		call(t, i, "grow", 60) // to 1024 pages of the kernel
 		call(t, i, "fill", 0, 3, 64*pageSize)
-		img, err := i.Capture(m)
+		img, err := i.Capture(m, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -303,7 +303,7 @@ func TestResetRefuses(t *testing.T) {
 		t.Errorf("without an image: %v", err)
 	}
 	call(t, plain, "open")
-	if _, err := plain.Capture(m); !errors.Is(err, ErrLasting) {
+	if _, err := plain.Capture(m, 0); !errors.Is(err, ErrLasting) {
 		t.Errorf("an image with an open file: %v", err)
 	}
 	writes, err := newEngine(t, Options{Reset: true}).Compile(t.Context(), guestWasm) // grows its table
@@ -338,7 +338,7 @@ func TestClosedStreams(t *testing.T) {
 	}
 	i := instantiate(t, m, s)
 	call(t, i, "close", 0)
-	if _, err := i.Capture(m); !errors.Is(err, ErrLasting) {
+	if _, err := i.Capture(m, 0); !errors.Is(err, ErrLasting) {
 		t.Errorf("an image without a standard stream: %v", err)
 	}
 }

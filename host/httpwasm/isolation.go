@@ -38,6 +38,9 @@ func (g *Guest) isolate(ctx context.Context) error {
 	if g.isolation = g.opts.Isolation; g.isolation == "" {
 		g.isolation = IsolationShared
 	}
+	if g.isolation == IsolationReset && g.inherit(ctx) {
+		return nil
+	}
 	in, err := g.pool.Get(ctx)
 	if err != nil {
 		return err
@@ -50,7 +53,7 @@ func (g *Guest) isolate(ctx context.Context) error {
 		g.pool.Discard(in)
 		return err
 	}
-	g.image, err = in.engine.Capture(g.module)
+	g.image, err = in.engine.Capture(g.module, uint64(in.startFeatures))
 	switch {
 	case errors.Is(err, engine.ErrLasting):
 		g.isolation = IsolationFresh
@@ -61,8 +64,33 @@ func (g *Guest) isolate(ctx context.Context) error {
 		return fmt.Errorf("capture the guest's start: %w", err)
 	}
 	g.startFeatures = in.startFeatures
+	if g.image != nil {
+		g.image.Offer()
+	}
 	g.release(in)
 	return nil
+}
+
+// inherit goes on with the image of another worker, if there is one: then the guest need not be started here. It reports
+// false when that is to be done after all.
+func (g *Guest) inherit(ctx context.Context) bool {
+	img, err := g.module.InheritImage()
+	if img == nil && err == nil {
+		return false
+	}
+	if err == nil {
+		g.image, g.startFeatures = img, uint32(img.Note())
+		var in *instance
+		if in, err = g.pool.Get(ctx); err == nil {
+			g.release(in)
+			g.opts.Log.Debug("Guest goes on from another worker's start", "bytes", img.Size())
+			return true
+		}
+		g.image, g.startFeatures = nil, 0
+		err = errors.Join(err, img.Close())
+	}
+	g.opts.Log.Warn("Another worker's image of the guest is not used, the guest starts anew", "reason", err)
+	return false
 }
 
 // warmUp calls the guest's hook and serves requests that nobody made.

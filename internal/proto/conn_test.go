@@ -256,3 +256,71 @@ func TestNewConnRefusesWhatIsNoSocket(t *testing.T) {
 		t.Errorf("NewConn left the file open")
 	}
 }
+
+// descriptors counts the open descriptors of the process.
+func descriptors(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
+
+func TestShareCarriesADescriptor(t *testing.T) {
+	arbiter, worker := ends(t)
+	f, err := os.Create(filepath.Join(t.TempDir(), "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	mustSend(t, worker, Message{Type: TypeShare, Share: &Share{Name: "image"}, File: f})
+	m, err := arbiter.Receive()
+	if err != nil || m.Type != TypeShare || m.File == nil {
+		t.Fatalf("received %+v, %v", m, err)
+	}
+	defer m.File.Close()
+	sent, sentErr := f.Stat()
+	got, gotErr := m.File.Stat()
+	if err := errors.Join(sentErr, gotErr); err != nil || !os.SameFile(sent, got) {
+		t.Errorf("another file came, %v", err)
+	}
+	flags, err := unix.FcntlInt(m.File.Fd(), unix.F_GETFD, 0)
+	if err != nil || flags&unix.FD_CLOEXEC == 0 {
+		t.Errorf("descriptor flags %#o, %v: want close-on-exec", flags, err)
+	}
+}
+
+// Descriptors that a peer should not have sent are closed, however many they are.
+func TestReceiveClosesWhatItDoesNotWant(t *testing.T) {
+	arbiter, worker := ends(t)
+	f, err := os.Create(filepath.Join(t.TempDir(), "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	many := make([]int, 100)
+	for n := range many {
+		many[n] = int(f.Fd())
+	}
+	before := descriptors(t)
+	for _, packet := range []string{`{"type":"closed"}`, `garbage`, `{"type":"share","share":{"name":"/"}}`, `{"type":"stage","stage":{}}`} {
+		for _, fds := range [][]int{many[:1], many[:2], many} {
+			if _, _, err := worker.c.WriteMsgUnix([]byte(packet), unix.UnixRights(fds...), nil); err != nil {
+				t.Fatal(err)
+			}
+			if m, err := arbiter.Receive(); !errors.Is(err, ErrMalformed) {
+				t.Errorf("%s with %d descriptors: %+v, %v", packet, len(fds), m, err)
+			}
+		}
+	}
+	if after := descriptors(t); after != before {
+		t.Errorf("%d descriptors were open, %d are now", before, after)
+	}
+	if err := worker.Send(Message{Type: TypeShare, Share: &Share{Name: "image"}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := arbiter.Receive(); !errors.Is(err, ErrMalformed) {
+		t.Errorf("a share without a descriptor: %v", err)
+	}
+}

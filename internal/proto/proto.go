@@ -8,6 +8,7 @@
 //	   |  <------------------------ hello     |   magic and version
 //	   |  start  ------------------------>    |   settings, descriptors, slot, generation
 //	   |  <------------------- stage ...      |   loading, compiled, …: what it is busy with
+//	   |  <------------------- share ...      |   a descriptor for later workers of its generation
 //	   |  <------------------ ready | failed  |   serving, or why it never will
 //	   |  reopen ------------------------>    |   reopen the log files (USR1)
 //	   |  accept ------------------------>    |   take connections from these listeners only (listen_mode=slots)
@@ -21,11 +22,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 )
 
 // Version changes whenever a message does. Arbiter and worker are one binary, so a mismatch means a mistake.
-const Version = 1
+const Version = 2
 
 // Magic is what a worker says first, so that the arbiter knows it is not talking to something else.
 const Magic = "appserver-worker"
@@ -48,6 +50,7 @@ const (
 	TypeHello  Type = "hello"
 	TypeStart  Type = "start"
 	TypeStage  Type = "stage"
+	TypeShare  Type = "share"
 	TypeReady  Type = "ready"
 	TypeFailed Type = "failed"
 	TypeReopen Type = "reopen"
@@ -63,11 +66,15 @@ type Message struct {
 	Hello  *Hello  `json:"hello,omitempty"`
 	Start  *Start  `json:"start,omitempty"`
 	Stage  *Stage  `json:"stage,omitempty"`
+	Share  *Share  `json:"share,omitempty"`
 	Ready  *Ready  `json:"ready,omitempty"`
 	Failed *Failed `json:"failed,omitempty"`
 	Accept *Accept `json:"accept,omitempty"`
 	Retire *Retire `json:"retire,omitempty"`
 	Drain  *Drain  `json:"drain,omitempty"`
+
+	// File is the descriptor that goes with share, and with nothing else. Who receives one closes it.
+	File *os.File `json:"-"`
 }
 
 // Hello is a worker's first message.
@@ -90,6 +97,8 @@ type Start struct {
 	Listeners []Listener `json:"listeners,omitempty"`
 	// Artifact is the descriptor of a sealed memfd with the guest's bytes, or 0 when the worker opens the guest itself.
 	Artifact int `json:"artifact,omitempty"`
+	// Shared are what earlier workers of the generation have shared.
+	Shared []Shared `json:"shared,omitempty"`
 	// Stderr is the descriptor of the arbiter's standard error, for logs. The worker's own descriptor 2 is a pipe to the
 	// arbiter that carries what the Go runtime prints when the process crashes. 0 means that there is none.
 	Stderr int `json:"stderr,omitempty"`
@@ -101,6 +110,31 @@ type Start struct {
 type Listener struct {
 	FD   int    `json:"fd"`
 	Name string `json:"name"` // as the arbiter prints it, like "http://127.0.0.1:8000"
+}
+
+// Shared is a descriptor handed to a worker that another worker has shared.
+type Shared struct {
+	FD   int    `json:"fd"`
+	Name string `json:"name"` // as in Share
+}
+
+// Share hands a sealed memfd (memfd_create(2), all of F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_WRITE and F_SEAL_SEAL) over to
+// later workers of the same generation. What is in it is no business of the arbiter, which does not read it.
+type Share struct {
+	Name string `json:"name"` // 1 to MaxShareName lower-case letters
+}
+
+// MaxShareName is the length of the longest name of a Share.
+const MaxShareName = 16
+
+// ValidShareName reports whether a Share may have the name.
+func ValidShareName(name string) bool {
+	for i := range len(name) {
+		if name[i] < 'a' || name[i] > 'z' {
+			return false
+		}
+	}
+	return len(name) > 0 && len(name) <= MaxShareName
 }
 
 // Stage says what a booting worker is busy with, in words for the log: "loading", "compiling", "starting".
@@ -185,7 +219,7 @@ func Decode(packet []byte) (Message, error) {
 // check reports a message whose members do not fit its type.
 func (m *Message) check() error {
 	members := map[Type]bool{
-		TypeHello: m.Hello != nil, TypeStart: m.Start != nil, TypeStage: m.Stage != nil, TypeReady: m.Ready != nil,
+		TypeHello: m.Hello != nil, TypeStart: m.Start != nil, TypeStage: m.Stage != nil, TypeShare: m.Share != nil, TypeReady: m.Ready != nil,
 		TypeFailed: m.Failed != nil, TypeAccept: m.Accept != nil, TypeRetire: m.Retire != nil, TypeDrain: m.Drain != nil,
 	}
 	bare := m.Type == TypeReopen || m.Type == TypeClosed
@@ -196,6 +230,9 @@ func (m *Message) check() error {
 		if set != (t == m.Type) {
 			return fmt.Errorf("%w: wrong members for type %s", ErrMalformed, m.Type)
 		}
+	}
+	if m.Share != nil && !ValidShareName(m.Share.Name) {
+		return fmt.Errorf("%w: wrong name %.32q to share", ErrMalformed, m.Share.Name)
 	}
 	return nil
 }

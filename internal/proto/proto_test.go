@@ -16,6 +16,7 @@ func samples() []Message {
 		{Type: TypeHello, Hello: &Hello{Magic: Magic, Version: Version}},
 		{Type: TypeStart, Start: &Start{Config: json.RawMessage(`{"workers":2}`), Generation: 1, Age: 1, Check: true}},
 		{Type: TypeStage, Stage: &Stage{Stage: "compiling"}},
+		{Type: TypeShare, Share: &Share{Name: "image"}},
 		{Type: TypeReady, Ready: &Ready{Guest: []Fact{{Key: "protocol", Value: "http-wasm"}}}},
 		{Type: TypeReady, Ready: &Ready{}},
 		{Type: TypeFailed, Failed: &Failed{Stage: "loading", Message: "no such file", Hint: "check the path", Code: 4}},
@@ -46,6 +47,7 @@ var malformed = []string{
 	`{"type":""}`, `{"type":"unknown"}`, `{"type":"HELLO","hello":{}}`, `{"type":1}`,
 	`{"type":"hello"}`, `{"type":"hello","hello":null}`, `{"type":"hello","start":{}}`, `{"type":"hello","hello":[]}`,
 	`{"type":"hello","hello":{},"drain":{}}`, `{"type":"closed","drain":{}}`, `{"type":"reopen","hello":{}}`,
+	`{"type":"share","share":{}}`, `{"type":"share","share":{"name":"../x"}}`, `{"type":"share","share":{"name":"abcdefghijklmnopq"}}`,
 	`{"type":"start","start":{"slot":"x"}}`, `{"type":"drain","drain":{"grace":1e99}}`,
 }
 
