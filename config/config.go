@@ -158,6 +158,8 @@ type Guest struct {
 	Isolation string `mapstructure:"isolation"`
 	// Warmup are the targets of requests that the guest gets before the image that resets go back to is made.
 	Warmup []string `mapstructure:"warmup"`
+	// MaxRequests replaces an instance after that many requests; 0 never does.
+	MaxRequests int `mapstructure:"max_requests"`
 	// CacheDir is where compiled code is kept; empty means a directory of the user's.
 	CacheDir string `mapstructure:"cache_dir"`
 	// ShareCode has the workers use the same memory for compiled code.

@@ -153,8 +153,8 @@ func guestSettings() []Setting {
 			Help:    "what a request finds of earlier ones in the guest: reset, shared or fresh",
 			Doc: "`reset` puts the guest's memory back to what it was after its start, to the byte, after every request; the guest " +
 				"may export `appserver_reseed` to renew its seeds of random numbers. `shared` leaves it as it is, for guests that " +
-				"keep caches or counters in memory. `fresh` starts the guest anew for each request. CGI guests are always fresh, " +
-				"stdio guests cannot be reset. A " +
+				"keep caches or counters in memory. `fresh` starts the guest anew for each request. A CGI guest is run anew for each " +
+				"request in any case, with `reset` from an image of its memory; stdio guests cannot be reset. A " +
 				"guest that cannot be reset is served fresh, with a warning in the log.",
 		},
 		{
@@ -164,6 +164,12 @@ func guestSettings() []Setting {
 				"its first requests only, such as filling caches, it would do each time; after requests for these targets it is in the " +
 				"image. They are GET requests with the host `localhost`, their responses are thrown away, and a guest that fails at one is " +
 				"not served.",
+		},
+		{
+			Key: "guest.max_requests", Section: SectionGuest, Kind: Int, Min: 0, Max: 1 << 31, Reload: Workers, Default: "0",
+			Help: "requests after which an instance of the guest is replaced; 0 for never",
+			Doc: "It is for guests with `guest.isolation = \"shared\"` whose memory grows with time: a new instance takes milliseconds, a new worker " +
+				"(`max_requests`) more than a hundred.",
 		},
 		{
 			Key: "guest.cache_dir", Section: SectionGuest, Kind: String, Reload: Workers,

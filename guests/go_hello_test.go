@@ -45,6 +45,7 @@ func TestGoHello(t *testing.T) {
 		{"httpwasm", []string{"-buildmode=c-shared"}, exchange.Failure{Status: 500, Reason: exchange.Trapped}, false},
 		{"reset", []string{"-buildmode=c-shared"}, exchange.Failure{Status: 500, Reason: exchange.Trapped}, true},
 		{"cgi", []string{"-tags", "cgi"}, exchange.Failure{Status: 500, Reason: exchange.Exited}, false},
+		{"cgi reset", []string{"-tags", "cgi"}, exchange.Failure{Status: 500, Reason: exchange.Exited}, true},
 		{"stdio", []string{"-tags", "stdio"}, exchange.Failure{Status: 502, Reason: exchange.Exited}, false},
 	} {
 		t.Run(form.name, func(t *testing.T) {

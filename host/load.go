@@ -34,12 +34,14 @@ type Options struct {
 	MemoryLimit, MemoryBudget int64
 	TableLimit                int
 	Interrupt                 engine.Interrupt
-	// Isolation says what a request may find of those before it; see httpwasm.Isolation. CGI guests are always fresh;
-	// stdio guests are shared or fresh.
+	// Isolation says what a request may find of those before it; see httpwasm.Isolation. CGI guests are fresh with all but
+	// IsolationReset, and with it as if they were; stdio guests are shared or fresh.
 	Isolation httpwasm.Isolation
 	// Warmup are targets of requests that an http-wasm guest gets before its image is made.
 	Warmup   []string
 	CacheDir string
+	// MaxRequests is after how many requests an instance is replaced; 0 means any number.
+	MaxRequests int
 	// ShareCode and Siblings are those of engine.Options.
 	ShareCode bool
 	Siblings  engine.Siblings
@@ -158,7 +160,7 @@ func (g *Guest) start(ctx context.Context, o *Options, dirs []engine.Dir) (err e
 	switch g.protocol {
 	case ProtocolHTTPWasm:
 		h, err := httpwasm.New(ctx, g.engine, g.module, httpwasm.Options{
-			Env: o.Env, Args: o.Args, Dirs: dirs, Config: o.Config, Instances: o.Instances, Isolation: o.Isolation, Warmup: o.Warmup, Next: o.Next,
+			Env: o.Env, Args: o.Args, Dirs: dirs, Config: o.Config, Instances: o.Instances, Isolation: o.Isolation, Warmup: o.Warmup, Next: o.Next, MaxRequests: o.MaxRequests,
 			BodyLimit: o.BufferLimit, Log: o.Log, GuestLog: line,
 		})
 		if err != nil {
@@ -168,6 +170,7 @@ func (g *Guest) start(ctx context.Context, o *Options, dirs []engine.Dir) (err e
 	case ProtocolCGI:
 		h, err := cgi.New(ctx, g.module, cgi.Options{
 			Env: o.Env, Args: o.Args, Dirs: dirs, BufferLimit: o.BufferLimit, Log: o.Log,
+			Reset: o.Isolation == httpwasm.IsolationReset, Instances: o.Instances, MaxRequests: o.MaxRequests,
 			Stderr: func(ctx context.Context, text string) { line(ctx, slog.LevelWarn, text) },
 		})
 		if err != nil {

@@ -75,7 +75,7 @@ func hostOptions(cfg *config.Config, log *slog.Logger) host.Options {
 		Path: cfg.App, Protocol: cfg.Guest.Protocol,
 		MemoryLimit: int64(cfg.Guest.MemoryLimit), MemoryBudget: int64(cfg.Guest.MemoryBudget),
 		TableLimit: cfg.Guest.TableLimit, Interrupt: engine.Interrupt(cfg.Guest.Interrupt),
-		ShareCode: cfg.Guest.ShareCode,
+		ShareCode: cfg.Guest.ShareCode, MaxRequests: cfg.Guest.MaxRequests,
 		Isolation: httpwasm.Isolation(cfg.Guest.Isolation), Warmup: cfg.Guest.Warmup, CacheDir: cacheDir(cfg, log),
 		Env: cfg.Guest.Env, Args: cfg.Guest.Args, Dirs: cfg.Guest.Dirs, Config: []byte(cfg.Guest.Config),
 		PluginConfig: pluginConfig(cfg),

@@ -10,6 +10,9 @@ import (
 
 // callFailure makes the error of an instance the failure of its exchange.
 func callFailure(err error) error {
+	if f := (*exchange.Failure)(nil); errors.As(err, &f) {
+		return f
+	}
 	f := &exchange.Failure{Status: 500, Reason: exchange.Internal, Err: fmt.Errorf("%s: %w", entry, err)}
 	var trap *engine.Trap
 	if !errors.As(err, &trap) {

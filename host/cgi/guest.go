@@ -1,6 +1,7 @@
 // Package cgi serves requests with a WASI command: a module whose _start reads the request from its environment and
 // stdin and prints the response to stdout, as in the Common Gateway Interface (RFC 3875) and in WAGI, its form for
-// WebAssembly. Every request has a fresh instance, so nothing of one request can be seen in another.
+// WebAssembly. Every request has an instance as if it were fresh, so nothing of one request can be seen in another: a fresh
+// one, or one that was reset, which may be in the middle of its run already, where its first question to the host comes.
 //
 // The package knows no sockets and no other guest ABI. Package host loads a Guest; the workers call it.
 package cgi
@@ -39,6 +40,14 @@ type Options struct {
 	// BufferLimit is the largest body of unknown length, in bytes, that is gathered to tell the guest its
 	// CONTENT_LENGTH; 0 means 10 MiB. A larger one fails with status 413.
 	BufferLimit int64
+	// Reset has instances used again, each reset to the byte after its request. Guests that cannot be reset are served
+	// with fresh ones; Log says why.
+	Reset bool
+	// Instances is the most instances that are kept for Reset; fewer than 1 means 1. A request that finds none free waits
+	// for one.
+	Instances int
+	// MaxRequests is after how many requests an instance is replaced; 0 means any number.
+	MaxRequests int
 	// Stderr takes what the guest prints to stderr, line by line, with the request's context; nil discards it.
 	Stderr func(ctx context.Context, line string)
 	// Log receives what concerns the server; nil discards it.
@@ -52,6 +61,9 @@ type Guest struct {
 	env    []string          // Options.Env without the variables that every request sets
 	http   map[string]string // those of Options.Env that look like a header field
 	hold   time.Duration     // see output
+
+	pool  *engine.Pool[*runner] // nil with fresh instances
+	image *engine.Image         // of an instance that has not begun; nil with checkpoints
 }
 
 // New checks that the module is a WASI command and that an instance can be made. The module stays the caller's.
@@ -85,6 +97,11 @@ func New(ctx context.Context, module *engine.Module, o Options) (*Guest, error) 
 	}
 	if err := instance.Close(); err != nil {
 		return nil, fmt.Errorf("close an instance: %w", err)
+	}
+	if o.Reset {
+		if err := g.pooling(ctx); err != nil {
+			return nil, err
+		}
 	}
 	return g, nil
 }
@@ -122,8 +139,16 @@ func (g *Guest) splitEnv() error {
 	return nil
 }
 
-// Close does nothing: instances end with their requests.
-func (g *Guest) Close() error { return nil }
+// Close releases the idle instances; those at work follow when they are done.
+func (g *Guest) Close() error {
+	if g.pool != nil {
+		g.pool.Close()
+	}
+	if g.image != nil {
+		return g.image.Close()
+	}
+	return nil
+}
 
 // Serve answers an exchange with one run of the guest, and one more for each local redirect it answers with.
 func (g *Guest) Serve(ctx context.Context, x *exchange.Exchange) error {
@@ -156,16 +181,25 @@ func (g *Guest) run(ctx context.Context, x *exchange.Exchange, r *request) (loca
 	if r.body != nil {
 		spec.Stdin = in
 	}
-	instance, err := g.module.Instantiate(ctx, spec)
+	err = g.call(ctx, spec)
+	stderr.Flush()
+	return out.finish(in.err, err)
+}
+
+// call runs the guest.
+func (g *Guest) call(ctx context.Context, s engine.Spec) error {
+	if g.pool != nil {
+		return g.callPooled(ctx, s)
+	}
+	instance, err := g.module.Instantiate(ctx, s)
 	if err != nil {
-		return "", callFailure(err)
+		return err
 	}
 	err = instance.Call(ctx, instance.Function(entry), nil)
-	stderr.Flush()
 	if err := instance.Close(); err != nil {
 		g.opts.Log.Error("Guest instance not closed", "error", err)
 	}
-	return out.finish(in.err, err)
+	return err
 }
 
 // args returns the guest's arguments.

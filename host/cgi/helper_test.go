@@ -42,10 +42,36 @@ func (w *wire) Flush() error                { w.flushes = append(w.flushes, w.bo
 func (w *wire) Close(exchange.Fields) error { w.closed = true; return nil }
 func (w *wire) Abort()                      { w.aborted = true }
 
+// resetting has load make guests whose instances are reset and used again.
+var resetting bool
+
+// TestWithReset runs the tests of this package with instances that are used again: nothing may be different.
+func TestWithReset(t *testing.T) {
+	resetting = true
+	defer func() { resetting = false }()
+	for name, test := range map[string]func(*testing.T){
+		"environment": TestEnvironment, "environments": TestEnvironmentOfOtherRequests, "args": TestArgs, "paths": TestBadPaths,
+		"output": TestOutput, "head": TestHead, "streaming": TestStreaming, "gone": TestClientGone, "deadline": TestDeadline,
+		"body": TestBody, "stderr": TestStderr, "shared guests": TestSharedGuests, "concurrent": TestConcurrent,
+	} {
+		t.Run(name, func(t *testing.T) {
+			for range 2 { // guests are loaded anew, but not for each request
+				test(t)
+			}
+		})
+	}
+}
+
 // load compiles a module and makes a guest of it.
 func load(t testing.TB, wasm []byte, o Options) *Guest {
 	t.Helper()
-	e, err := engine.New(t.Context(), engine.Options{Interrupt: engine.InterruptFuel, MemoryLimit: 16 << 20})
+	if resetting {
+		o.Reset, o.Instances = true, 4
+	}
+	_, bench := t.(*testing.B)
+	e, err := engine.New(t.Context(), engine.Options{
+		Interrupt: engine.InterruptFuel, MemoryLimit: 16 << 20, Reset: o.Reset, VerifyReset: !bench,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,6 +84,11 @@ func load(t testing.TB, wasm []byte, o Options) *Guest {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := g.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	g.hold = time.Hour // on a busy machine any two writes may be far apart
 	return g
 }

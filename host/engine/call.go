@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
 	"github.com/tetratelabs/wazero/sys"
 )
 
@@ -24,7 +25,11 @@ func (i *Instance) Call(ctx context.Context, fn api.Function, stack []uint64) er
 	}
 	outer := i.ctx
 	i.ctx = ctx
-	err := i.guard(ctx, func() error { return fn.CallWithStack(ctx, stack) })
+	callCtx := ctx
+	if i.run != nil {
+		i.run.passed, callCtx = false, experimental.WithSnapshotter(ctx)
+	}
+	err := i.guard(ctx, func() error { return fn.CallWithStack(callCtx, stack) })
 	i.ctx = outer
 	i.leave(ctx)
 	return err

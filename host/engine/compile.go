@@ -73,6 +73,7 @@ func (e *Engine) rewrite(wasm []byte) (*rewritten, error) {
 // take makes m what was compiled of w.
 func (m *Module) take(w *rewritten, compiled wazero.CompiledModule) {
 	m.compiled, m.facts, m.lasting = compiled, w.module.Facts, w.lasting
+	m.checkpoints = w.options.Checkpoint
 	m.starts, m.shift = w.options.Reset && w.module.Start(), w.module.Shift(w.options)
 }
 
@@ -99,6 +100,7 @@ func (e *Engine) rewriting(d *rewrite.Module) (o rewrite.Options, lasting string
 	if lasting = "it was compiled to be used once"; e.opts.Reset {
 		lasting = d.Facts.Lasting()
 		o.Reset = lasting == ""
+		o.Checkpoint = o.Reset && d.Checkpoints()
 	}
 	return o, lasting
 }

@@ -25,20 +25,26 @@ func (e *Engine) instanceOf(ctx context.Context, mod api.Module) *Instance {
 	return i
 }
 
-// exportEnviron defines environ_sizes_get and environ_get. Wazero has them, but copies its configuration, with a map
-// of all variables so far, for each variable that is added: for a CGI request that is more work than to run a small
-// guest.
-func (e *Engine) exportEnviron(b wazero.HostModuleBuilder) {
+// exportStrings defines the functions by which a guest gets its arguments and its environment. Wazero has them, but
+// copies its configuration, with a map of all variables so far, for each variable that is added: for a CGI request that is
+// more work than to run a small guest. And an instance that is used again gets others; see Rename.
+func (e *Engine) exportStrings(b wazero.HostModuleBuilder) {
 	i32 := api.ValueTypeI32
-	for name, f := range map[string]func(env []string, mem api.Memory, a, b uint32) bool{
-		"environ_sizes_get": environSizes, "environ_get": environ,
+	args := func(i *Instance) []string { return i.args }
+	env := func(i *Instance) []string { return i.env }
+	for name, f := range map[string]struct {
+		list func(*Instance) []string
+		get  func(list []string, mem api.Memory, a, b uint32) bool
+	}{
+		"args_sizes_get": {args, stringSizes}, "args_get": {args, stringList},
+		"environ_sizes_get": {env, stringSizes}, "environ_get": {env, stringList},
 	} {
 		call := func(ctx context.Context, mod api.Module, stack []uint64) {
-			var env []string
+			var list []string
 			if i := e.instanceOf(ctx, mod); i != nil {
-				env = i.env
+				list = f.list(i)
 			}
-			ok := mod.Memory() != nil && f(env, mod.Memory(), uint32(stack[0]), uint32(stack[1]))
+			ok := mod.Memory() != nil && f.get(list, mod.Memory(), uint32(stack[0]), uint32(stack[1]))
 			if stack[0] = errnoSuccess; !ok {
 				stack[0] = errnoFault
 			}
@@ -48,22 +54,22 @@ func (e *Engine) exportEnviron(b wazero.HostModuleBuilder) {
 	}
 }
 
-// environSizes writes the number of variables and the bytes they take, each ended by a NUL.
-func environSizes(env []string, mem api.Memory, count, size uint32) bool {
+// stringSizes writes the number of strings and the bytes they take, each ended by a NUL.
+func stringSizes(list []string, mem api.Memory, count, size uint32) bool {
 	total := 0
-	for _, kv := range env {
-		total += len(kv) + 1
+	for _, s := range list {
+		total += len(s) + 1
 	}
-	return mem.WriteUint32Le(count, uint32(len(env))) && mem.WriteUint32Le(size, uint32(total))
+	return mem.WriteUint32Le(count, uint32(len(list))) && mem.WriteUint32Le(size, uint32(total))
 }
 
-// environ writes the variables to buf and pointers to them to list.
-func environ(env []string, mem api.Memory, list, buf uint32) bool {
-	for n, kv := range env {
-		if !mem.WriteUint32Le(list+uint32(n)*4, buf) || !mem.WriteString(buf, kv) || !mem.WriteByte(buf+uint32(len(kv)), 0) {
+// stringList writes the strings to buf and pointers to them to at.
+func stringList(list []string, mem api.Memory, at, buf uint32) bool {
+	for n, s := range list {
+		if !mem.WriteUint32Le(at+uint32(n)*4, buf) || !mem.WriteString(buf, s) || !mem.WriteByte(buf+uint32(len(s)), 0) {
 			return false
 		}
-		buf += uint32(len(kv)) + 1
+		buf += uint32(len(s)) + 1
 	}
 	return true
 }

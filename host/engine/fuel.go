@@ -14,6 +14,8 @@ func (e *Engine) instantiateOwn(ctx context.Context) error {
 	b.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(e.yield), nil, nil).Export(rewrite.YieldImport)
 	b.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(e.descriptor), []api.ValueType{api.ValueTypeI32}, nil).
 		Export(rewrite.DescriptorImport)
+	b.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(e.checkpoint),
+		[]api.ValueType{api.ValueTypeI32}, []api.ValueType{api.ValueTypeI32}).Export(rewrite.CheckpointImport)
 	_, err := b.Instantiate(ctx)
 	return err
 }

@@ -41,6 +41,7 @@ type Instance struct {
 	mod    api.Module
 	memory *memory
 	dirs   []*rootFS
+	args   []string
 	env    []string
 
 	onSleep func()
@@ -55,6 +56,7 @@ type Instance struct {
 	fuel    api.MutableGlobal // nil without fuel
 	globals []api.MutableGlobal
 	image   *Image // what a reset goes back to
+	run     *run   // nil unless Suspend was called
 }
 
 // Instantiate makes an instance and runs the start functions; ctx bounds them. Errors are a *fault.Error with the
@@ -76,10 +78,10 @@ func (m *Module) make(ctx context.Context, s *Spec) (*Instance, error) {
 	if m.linkErr != nil {
 		return nil, m.linkErr
 	}
-	if err := s.check(); err != nil {
+	if err := checkStrings(s.Args, s.Env); err != nil {
 		return nil, err
 	}
-	i := &Instance{engine: m.engine, ctx: ctx, env: s.Env, onSleep: s.OnSleep, shift: m.shift}
+	i := &Instance{engine: m.engine, ctx: ctx, args: s.Args, env: s.Env, onSleep: s.OnSleep, shift: m.shift}
 	if err := i.open(m, s); err != nil {
 		return nil, errors.Join(err, i.free())
 	}
@@ -90,11 +92,22 @@ func (m *Module) make(ctx context.Context, s *Spec) (*Instance, error) {
 	return i, nil
 }
 
-// check refuses what C strings cannot hold.
-func (s *Spec) check() error {
-	for _, v := range slices.Concat(s.Args, s.Env) {
-		if strings.IndexByte(v, 0) >= 0 {
-			return &Trap{Kind: KindHost, Err: fmt.Errorf("the argument or variable %q holds a NUL", v)}
+// Rename gives the instance other arguments and another environment; see Spec. It must not be called during a Call.
+func (i *Instance) Rename(args, env []string) error {
+	if err := checkStrings(args, env); err != nil {
+		return err
+	}
+	i.args, i.env = args, env
+	return nil
+}
+
+// checkStrings refuses what C strings cannot hold.
+func checkStrings(args, env []string) error {
+	for _, list := range [...][]string{args, env} {
+		for _, v := range list {
+			if strings.IndexByte(v, 0) >= 0 {
+				return &Trap{Kind: KindHost, Err: fmt.Errorf("the argument or variable %q holds a NUL", v)}
+			}
 		}
 	}
 	return nil

@@ -52,6 +52,7 @@ type Module struct {
 	memory      *MemoryLimits
 	tables      []TableLimits
 	facts       rewrite.Facts
+	checkpoints bool     // runs of _start can be gone on with
 	starts      bool     // the start function is an export, for us to call
 	shift       int      // by how much the indices of its functions are too high
 	symbols     *os.File // nil unless published

@@ -95,6 +95,12 @@ func (p *Pool[T]) Put(v T) {
 	p.places <- struct{}{}
 }
 
+// Add gives the pool a value that it has not made. There must be room for it.
+func (p *Pool[T]) Add(v T) {
+	<-p.places
+	p.Put(v)
+}
+
 // Discard drops a value that must not be used again and frees its place.
 func (p *Pool[T]) Discard(v T) {
 	p.drop(v)

@@ -25,7 +25,7 @@ func (i *Instance) Reset() error {
 	switch {
 	case i.image == nil:
 		return errNoImage
-	case i.closed || i.lost || i.depth > 0:
+	case i.closed || i.lost || i.depth > 0 || i.run != nil && i.run.snapshot == nil:
 		return errLost
 	case i.openFiles():
 		return errOpenFiles

@@ -21,7 +21,7 @@ func (e *Engine) instantiateWASI(ctx context.Context) error {
 	b.NewFunctionBuilder().
 		WithGoModuleFunction(api.GoModuleFunc(procExit), []api.ValueType{api.ValueTypeI32}, nil).
 		WithParameterNames("rval").Export("proc_exit")
-	e.exportEnviron(b)
+	e.exportStrings(b)
 	_, err := b.Instantiate(ctx)
 	return err
 }
@@ -32,8 +32,7 @@ func (i *Instance) config(s *Spec) wazero.ModuleConfig {
 	c := wazero.NewModuleConfig().WithName("").WithStartFunctions().
 		WithSysWalltime().WithSysNanotime().
 		WithNanosleep(i.nanosleep).WithOsyield(i.yield).
-		WithRandSource(rand.Reader).
-		WithArgs(s.Args...)
+		WithRandSource(rand.Reader)
 	if s.Stdin != nil {
 		c = c.WithStdin(s.Stdin)
 	}

@@ -38,6 +38,8 @@ type Options struct {
 	// Instances is the most instances that exist at a time; fewer than 1 means 1. A request that finds none free
 	// waits for one. An instance is taken for a whole request, the next handler's part included.
 	Instances int
+	// MaxRequests is after how many requests an instance is replaced; 0 means any number.
+	MaxRequests int
 	// Isolation says what a request may find of those before it in its instance; "" means IsolationShared. Guests that
 	// cannot be reset get IsolationFresh in place of IsolationReset; Log says why.
 	Isolation Isolation
@@ -105,6 +107,7 @@ func (g *Guest) Serve(ctx context.Context, x *exchange.Exchange) error {
 		return noInstance(ctx, err)
 	}
 	in.busy = true
+	in.served++
 	defer g.release(in)
 	err = in.serve(ctx, x)
 	in.busy = false

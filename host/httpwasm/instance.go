@@ -46,6 +46,7 @@ type instance struct {
 	strings        interner
 	unique         []int // scratch of getHeaderNames
 
+	served  int  // requests
 	busy    bool // serving a request
 	spoiled bool // the guest was not told the end of a request
 

@@ -136,7 +136,7 @@ func (g *Guest) Isolation() Isolation { return g.isolation }
 // release gives an instance back to the pool if it is sound, or can be made so. An instance that is still busy is here
 // because the next handler panicked, and its guest waits for a handle_response that will never come.
 func (g *Guest) release(in *instance) {
-	keep := !in.busy
+	keep := !in.busy && (g.opts.MaxRequests <= 0 || in.served < g.opts.MaxRequests)
 	switch g.isolation {
 	case IsolationReset:
 		keep = keep && in.reset()

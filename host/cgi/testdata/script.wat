@@ -7,6 +7,8 @@
 ;;   l        loops for ever
 ;;   t        traps
 ;;   e<n>     exits with the one-digit code n
+;;   g        grows its memory by a page and fills it
+;;   o        overflows its stack
 (module
   (import "wasi_snapshot_preview1" "args_sizes_get" (func $args_sizes_get (param i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "args_get" (func $args_get (param i32 i32) (result i32)))
@@ -34,6 +36,8 @@
         (br $next)))
     (local.get $n))
 
+  (func $overflow (call $overflow) (call $overflow))
+
   (func $copy
     (loop $more
       (i32.store (i32.const 8) (i32.const 393216))
@@ -56,6 +60,12 @@
       (then (call $copy)))
     (if (i32.eq (local.get $c) (i32.const 0x73)) ;; s
       (then (drop (call $poll_oneoff (i32.const 64) (i32.const 128) (i32.const 1) (i32.const 16)))))
+    (if (i32.eq (local.get $c) (i32.const 0x67)) ;; g
+      (then
+        (memory.fill (i32.shl (memory.grow (i32.const 1)) (i32.const 16)) (i32.const 0x55) (i32.const 65536))
+        (memory.fill (i32.const 400000) (i32.const 0x55) (i32.const 50000))))
+    (if (i32.eq (local.get $c) (i32.const 0x6f)) ;; o
+      (then (call $overflow)))
     (if (i32.eq (local.get $c) (i32.const 0x6c)) ;; l
       (then (loop $forever (br $forever))))
     (if (i32.eq (local.get $c) (i32.const 0x74)) ;; t

@@ -31,6 +31,8 @@ type Facts struct {
 	OpaqueGlobals bool
 	// PassesClose says that fd_close or fd_renumber can be called in other ways than by its name.
 	PassesClose bool
+	// PassesImports says the same of functions that the host gives answers by.
+	PassesImports bool
 	// Loops is the number of loops.
 	Loops int
 
@@ -131,14 +133,16 @@ func (m *Module) note(r *reader, in *instruction, f *funcInfo) {
 	case opCall, opReturnCall:
 		f.refs = true
 		f.closes = f.closes || m.watched[in.index] != 0
-		m.Facts.PassesClose = m.Facts.PassesClose || in.op == opReturnCall && m.watched[in.index] != 0
+		if in.op == opReturnCall {
+			m.notePassed(in.index)
+		}
 		known = uint64(in.index) < uint64(m.imported)+uint64(len(m.types))
 		if known && in.index >= m.imported {
 			m.calls = append(m.calls, in.index-m.imported)
 		}
 	case opRefFunc:
 		f.refs = true
-		m.Facts.PassesClose = m.Facts.PassesClose || m.watched[in.index] != 0
+		m.notePassed(in.index)
 		known = uint64(in.index) < uint64(m.imported)+uint64(len(m.types))
 	case opCallIndirect, opReturnCallIndirect, opCallRef, opReturnCallRef:
 		f.leaps = true

@@ -39,12 +39,22 @@ const (
 	// DescriptorImport is a function of type (i32)->() that is called with the descriptor that fd_close is about to close,
 	// or with -1 for fd_renumber.
 	DescriptorImport = "descriptor"
+	// CheckpointImport is a function of type (i32)->(i32) that is called with one of the constants below, where a run of the
+	// guest can be gone on with. As long as it returns something else than 0 it is called again.
+	CheckpointImport = "checkpoint"
 	// FuelExport is the global of type i32 that counts the fuel down. Yield has to set it again.
 	FuelExport = reserved + "fuel"
 	// StartExport is what the start function is exported as.
 	StartExport = reserved + "start"
 
 	reserved = "appserver."
+)
+
+// What the guest is about to do at a checkpoint.
+const (
+	BeforeStart = 0 // to begin
+	BeforeCall  = 1 // to call the host
+	BeforeYield = 2 // to call sched_yield
 )
 
 // magic is how a core module of version 1 begins.
@@ -118,7 +128,10 @@ type Module struct {
 	flow     flow
 	imported uint32 // functions
 	watched  map[uint32]watched
-	start    int64 // the start function, -1 without one
+	pauses   map[uint32]byte // imports that are not BeforeCall: BeforeYield, or quiet
+	entry    int64           // the function exported as _start, -1 without one
+	foreign  bool            // imports functions that are not WASI's
+	start    int64           // the start function, -1 without one
 	refs     []uint32
 	maxRef   int64 // the highest function index that is referred to outside of code
 }
@@ -129,7 +142,7 @@ func Decode(wasm []byte) (*Module, error) {
 	if !bytes.HasPrefix(wasm, magic) {
 		return nil, fmt.Errorf("the module does not begin with %q", magic)
 	}
-	m := &Module{wasm: wasm, start: -1, maxRef: -1}
+	m := &Module{wasm: wasm, start: -1, maxRef: -1, entry: -1}
 	r := &reader{b: wasm, off: len(magic)}
 	last := 0
 	for r.err == nil && r.off < len(r.b) {
@@ -204,6 +217,7 @@ func (m *Module) addImport(e External) {
 	switch e.Kind {
 	case KindFunc:
 		m.watch(e)
+		m.pause(e)
 		m.imported++
 	case KindGlobal:
 		m.globals++
@@ -235,6 +249,9 @@ func (m *Module) addExport(r *reader) {
 	}
 	if e.Kind = kinds[kind]; e.Kind == KindFunc {
 		e.index = m.funcRef(r)
+		if e.Name == "_start" && e.index >= m.imported {
+			m.entry = int64(e.index - m.imported)
+		}
 	} else if index := r.u32(); e.Kind == KindGlobal && index >= m.globals {
 		r.fail(fmt.Errorf("the export %q is of the unknown global %d", e.Name, index))
 	}
@@ -242,12 +259,18 @@ func (m *Module) addExport(r *reader) {
 }
 
 // funcRef reads the index of a function and remembers where it is.
-func (m *Module) funcRef(r *reader) uint32 {
+func (m *Module) funcRef(r *reader) (index uint32) {
 	m.refs = append(m.refs, uint32(r.off))
-	index := r.u32()
+	index = r.u32()
 	m.maxRef = max(m.maxRef, int64(index))
-	m.Facts.PassesClose = m.Facts.PassesClose || m.watched[index] != 0
+	m.notePassed(index)
 	return index
+}
+
+// notePassed notes that a function can be called in other ways than by its name.
+func (m *Module) notePassed(index uint32) {
+	m.Facts.PassesClose = m.Facts.PassesClose || m.watched[index] != 0
+	m.Facts.PassesImports = m.Facts.PassesImports || m.pausesAt(index)
 }
 
 // watched is what has to be called before a function.
@@ -272,6 +295,35 @@ func (m *Module) watch(e External) {
 	}
 	m.watched[m.imported] = w
 }
+
+// quiet marks imports that give the guest nothing which could be different at another time or for another request, or
+// that do not return.
+const quiet = 0xff
+
+// pause notes what calling an import is to a checkpoint.
+func (m *Module) pause(e External) {
+	if e.Module != "wasi_snapshot_preview1" {
+		m.foreign = true
+		return
+	}
+	kind, ok := map[string]byte{
+		"proc_exit": quiet, "fd_prestat_get": quiet, "fd_prestat_dir_name": quiet, "fd_fdstat_get": quiet, "sched_yield": BeforeYield,
+	}[e.Name]
+	if !ok {
+		return
+	}
+	if m.pauses == nil {
+		m.pauses = map[uint32]byte{}
+	}
+	m.pauses[m.imported] = kind
+}
+
+// pausesAt reports whether a call of the function is to be preceded by a checkpoint.
+func (m *Module) pausesAt(index uint32) bool { return index < m.imported && m.pauses[index] != quiet }
+
+// Checkpoints reports whether the module is a command, all of whose calls of the host are made by name: it begins with
+// _start and imports nothing but WASI.
+func (m *Module) Checkpoints() bool { return m.entry >= 0 && !m.foreign && !m.Facts.PassesImports }
 
 // element reads an element segment (core specification 5.5.12): the lowest bit says that it is passive or declarative,
 // the next one that it has a table or is declarative, the third that it holds expressions.

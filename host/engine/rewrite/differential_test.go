@@ -26,6 +26,8 @@ type lab struct {
 	calls   []uint64 // of host.f
 	yields  int
 	fuel    uint32
+
+	checkpoints int
 }
 
 func newLab(t testing.TB, fuel uint32) *lab {
@@ -46,6 +48,10 @@ func newLab(t testing.TB, fuel uint32) *lab {
 		l.yields++
 		m.ExportedGlobal(FuelExport).(api.MutableGlobal).Set(uint64(l.fuel))
 	}), nil, nil).Export(YieldImport)
+	b.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(_ context.Context, _ api.Module, stack []uint64) {
+		l.checkpoints++
+		stack[0] = uint64(l.checkpoints % 2) // every other time again
+	}), []api.ValueType{api.ValueTypeI32}, []api.ValueType{api.ValueTypeI32}).Export(CheckpointImport)
 	if _, err := b.Instantiate(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +135,8 @@ func TestGenerated(t *testing.T) {
 		}
 		want := l.report(t, module, params, 4)
 		trapped += strings.Count(want, "wasm error")
-		for _, o := range []Options{{TableLimit: 1 << 20}, {TableLimit: 1 << 20, Fuel: 3}, {TableLimit: 1 << 20, Fuel: 3, Reset: true}, {TableLimit: 1 << 20, Reset: true}} {
+		for _, o := range []Options{{TableLimit: 1 << 20}, {TableLimit: 1 << 20, Fuel: 3}, {TableLimit: 1 << 20, Fuel: 3, Reset: true}, {TableLimit: 1 << 20, Reset: true},
+			{TableLimit: 1 << 20, Checkpoint: true}, {TableLimit: 1 << 20, Fuel: 3, Checkpoint: true}} {
 			if o.Reset && !strings.HasPrefix(want, "instance: ok") {
 				continue // the start function traps, which now happens at another moment
 			}

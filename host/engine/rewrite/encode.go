@@ -18,6 +18,9 @@ type Options struct {
 	// Reset exports the mutable globals, under the names of GlobalExport, and the start function, takes the maximum
 	// of the memory away, and has the guest report the descriptors it closes.
 	Reset bool
+	// Checkpoint has the guest call the host where it begins and before it calls the host otherwise, for modules with
+	// Checkpoints.
+	Checkpoint bool
 }
 
 // Shift returns how many functions a rewritten module imports more than before. By so much the indices of the functions
@@ -28,6 +31,9 @@ func (m *Module) Shift(o Options) int {
 		n++
 	}
 	if o.Reset && len(m.watched) > 0 {
+		n++
+	}
+	if o.Checkpoint {
 		n++
 	}
 	return n
@@ -80,7 +86,7 @@ type writer struct {
 	shift uint32
 	fuel  uint32 // the index of the fuel's global
 	flow  flow
-	watch bool // functions are watched; the function to call is the last import
+	watch bool // functions are watched
 	ref   int  // the next of m.refs
 	err   error
 }
@@ -164,6 +170,9 @@ func (w *writer) add(id byte) {
 		if w.watch {
 			w.out = append(w.out, formFunc, 1, 0x7f, 0)
 		}
+		if w.o.Checkpoint {
+			w.out = append(w.out, formFunc, 1, 0x7f, 1, 0x7f)
+		}
 	case sectionImport:
 		index := uint32(len(w.m.params))
 		if fuel {
@@ -172,6 +181,10 @@ func (w *writer) add(id byte) {
 		}
 		if w.watch {
 			w.addImport(DescriptorImport, index)
+			index++
+		}
+		if w.o.Checkpoint {
+			w.addImport(CheckpointImport, index)
 		}
 	case sectionGlobal:
 		if fuel {

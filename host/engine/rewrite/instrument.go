@@ -8,12 +8,13 @@ func (w *writer) code() {
 	for i := range w.m.funcs {
 		f := &w.m.funcs[i]
 		extra := w.o.Fuel > 0 && (f.loops || f.leaps || f.bulk || f.pays) || w.watch && f.closes
-		if w.shift == 0 || !extra && !f.refs {
+		begins := w.o.Checkpoint && int64(i) == w.m.entry
+		if w.shift == 0 || !extra && !f.refs && !begins {
 			w.u32(uint32(f.at.end - f.at.start))
 			w.out = append(w.out, w.m.wasm[f.at.start:f.at.end]...)
 			continue
 		}
-		w.sized(func() { w.body(f, extra) })
+		w.sized(func() { w.body(f, extra, begins) })
 		if len(w.out) > len(w.m.wasm)*maxGrowth+granted {
 			w.err = errTooLarge
 			return
@@ -22,8 +23,8 @@ func (w *writer) code() {
 }
 
 // body writes the code of a function with its calls moved, its way paid for and what is watched announced, for which
-// it may need extra locals.
-func (w *writer) body(f *funcInfo, extra bool) {
+// it may need extra locals. The guest may begin with it.
+func (w *writer) body(f *funcInfo, extra, begins bool) {
 	wasm := w.m.wasm
 	r := &reader{b: wasm[:f.at.end], off: int(f.at.start)}
 	var c checks
@@ -37,6 +38,9 @@ func (w *writer) body(f *funcInfo, extra bool) {
 		}
 	} else {
 		w.out = append(w.out, wasm[f.at.start:f.code]...)
+	}
+	if begins {
+		w.checkpoint(BeforeStart)
 	}
 	if f.pays {
 		w.out = append(w.out, c.step...)
@@ -54,6 +58,9 @@ func (w *writer) body(f *funcInfo, extra bool) {
 		case in.op == opCall, in.op == opReturnCall, in.op == opRefFunc:
 			w.out = append(w.out, wasm[copied:in.start]...)
 			w.announce(in, f.locals)
+			if w.o.Checkpoint && in.op == opCall && w.m.pausesAt(in.index) {
+				w.checkpoint(max(w.m.pauses[in.index], BeforeCall))
+			}
 			w.out = append(w.out, in.op)
 			w.function(in.index)
 			copied = in.nextAt
@@ -97,7 +104,24 @@ func (w *writer) announce(in instruction, local uint32) {
 		return
 	}
 	w.out = append(w.out, opCall)
-	w.u32(w.m.imported + w.shift - 1)
+	w.u32(w.descriptorFunc())
+}
+
+// descriptorFunc returns the index of the function that is called with descriptors: the first import of ours, or the next.
+func (w *writer) descriptorFunc() uint32 {
+	if w.o.Fuel > 0 {
+		return w.m.imported + 1
+	}
+	return w.m.imported
+}
+
+// checkpoint calls the host until it returns 0. The stack stays as it is.
+//
+//	loop; i32.const kind; call $checkpoint; br_if 0; end
+func (w *writer) checkpoint(kind byte) {
+	w.out = append(w.out, opLoop, 0x40, opI32Const, kind, opCall)
+	w.u32(w.m.imported + w.shift - 1) // the last import
+	w.out = append(w.out, opBrIf, 0, opEnd)
 }
 
 const (

@@ -222,6 +222,52 @@ func TestWatched(t *testing.T) {
 	}
 }
 
+// TestCheckpoints looks at commands: calls of the host are preceded by a checkpoint, save those that tell the guest nothing,
+// and so is the beginning. A command that can call the host by reference has none.
+func TestCheckpoints(t *testing.T) {
+	command := func(module, name, export string, elements ...[]byte) []byte {
+		return wasm(sect(1, list([]byte{0x60, 0, 0})),
+			sect(2, list(slices.Concat(text(module), text(name), []byte{0, 0}))), sect(3, list(uleb(0))), sect(4, list([]byte{0x70, 0, 1})),
+			sect(7, list(slices.Concat(text(export), []byte{0, 1}))), sect(9, list(elements...)), sect(10, list([]byte{4, 0, opCall, 0, opEnd})))
+	}
+	const wasi = "wasi_snapshot_preview1"
+	for _, c := range []struct {
+		module, name, export string
+		elements             [][]byte
+		checkpoints          bool
+		call                 byte // the kind of checkpoint before the call, 0 for none
+	}{
+		{wasi, "environ_get", "_start", nil, true, BeforeCall},
+		{wasi, "sched_yield", "_start", nil, true, BeforeYield},
+		{wasi, "proc_exit", "_start", nil, true, 0},
+		{wasi, "environ_get", "run", nil, false, 0},
+		{"http_handler", "log", "_start", nil, false, 0},
+		{wasi, "environ_get", "_start", [][]byte{{0, opI32Const, 0, opEnd, 1, 0}}, false, 0},
+		{wasi, "proc_exit", "_start", [][]byte{{0, opI32Const, 0, opEnd, 1, 0}}, true, 0},
+	} {
+		d, err := Decode(command(c.module, c.name, c.export, c.elements...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.Checkpoints() != c.checkpoints {
+			t.Errorf("%+v: checkpoints %v", c, d.Checkpoints())
+			continue
+		}
+		got, err := d.Rewrite(Options{TableLimit: 9, Checkpoint: c.checkpoints})
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := func(kind byte) []byte { return []byte{opLoop, 0x40, opI32Const, kind, opCall, 1, opBrIf, 0, opEnd} }
+		code := slices.Clone(at(BeforeStart))
+		if c.call > 0 {
+			code = append(code, at(c.call)...)
+		}
+		if code = append(code, opCall, 0, opEnd); bytes.Contains(got, code) != c.checkpoints {
+			t.Errorf("%+v: the code is not %x in\n%x", c, code, got)
+		}
+	}
+}
+
 // TestNames looks at the stack of a trap: functions keep their names, though their indices move.
 func TestNames(t *testing.T) {
 	names := slices.Concat(text("name"), []byte{0}, uleb(4), text("mod"), []byte{1}, uleb(12), list(slices.Concat(uleb(0), text("main")), slices.Concat(uleb(1), text("foo"))))
