@@ -3,7 +3,7 @@
 // One program builds into four things:
 //
 //	GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -o app.wasm .   # http-wasm guest, kept between requests
-//	GOOS=wasip1 GOARCH=wasm go build -tags cgi -o app.wasm .             # CGI guest, a fresh instance per request
+//	GOOS=wasip1 GOARCH=wasm go build -tags cgi -o app.wasm .             # CGI guest, a run per request
 //	GOOS=wasip1 GOARCH=wasm go build -tags stdio -o app.wasm .           # HTTP/1.1 on stdin and stdout, kept
 //	go run .                                                             # plain net/http on $PORT, to try it out
 //

@@ -10,13 +10,14 @@ var reseeds []func()
 
 // OnReseed has f called before each request that the server serves from an image of this guest's memory
 // (guest.isolation = "reset"), before the handler. All such requests begin with the same memory, and so with the same
-// random numbers and the same idea of what has happened: f is for renewing a generator of random numbers, for example
+// random numbers and the same idea of what has happened, as do the requests of a CGI guest, whose start the server
+// skips: f is for renewing a generator of random numbers, for example
 //
 //	kit.OnReseed(func() { random = rand.New(rand.NewPCG(seed())) })
 //
 // with a seed from crypto/rand. Crypto/rand itself asks the server each time and needs no such care; the functions of
 // math/rand and math/rand/v2 that have no generator of their own cannot be renewed, and give the same numbers to each
-// request. Call OnReseed in init functions. It has no effect on CGI guests and native programs.
+// request. Call OnReseed in init functions. It has no effect on native programs.
 func OnReseed(f func()) { reseeds = append(reseeds, f) }
 
 // reseed calls what OnReseed was given.

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/appserver-go/appserver/exchange"
 	"github.com/appserver-go/appserver/host/engine"
 )
@@ -136,5 +138,61 @@ func TestResetWithDirectory(t *testing.T) {
 	peek(t, g, func(in *instance) { second = in })
 	if first != second {
 		t.Error("the instance was not kept")
+	}
+}
+
+// TestMaxRequests replaces instances after so many requests, whatever a request finds in them.
+func TestMaxRequests(t *testing.T) {
+	for _, isolation := range []Isolation{IsolationShared, IsolationReset} {
+		g := resetLab(t).drive(t, script{request: []op{call("get_method", memFree, 10)}}, Options{Isolation: isolation, Instances: 1, MaxRequests: 3})
+		var instances []*engine.Instance
+		for range 7 {
+			peek(t, g, func(in *instance) { instances = append(instances, in.engine) })
+			x, _ := newExchange("GET", "/", "")
+			mustServe(t, g, x)
+		}
+		for n, i := range instances[1:] {
+			if replaced := i != instances[n]; replaced != (n%3 == 2) {
+				t.Errorf("%s: after %d requests the instance was replaced: %v", isolation, n+1, replaced)
+			}
+		}
+	}
+}
+
+// TestInheritImage has a second engine go on from the start of a guest in the first. What does not fit is not used, with a
+// warning.
+func TestInheritImage(t *testing.T) {
+	var shared *os.File
+	siblings := engine.Siblings{
+		Inherit: func(string) *os.File { return shared },
+		Offer: func(_ string, f *os.File) {
+			fd, err := unix.Dup(int(f.Fd()))
+			if err != nil {
+				t.Error(err)
+			}
+			shared = os.NewFile(uintptr(fd), "image")
+			t.Cleanup(func() { shared.Close() })
+		},
+	}
+	for n, c := range []struct{ salt, log string }{
+		{"a", ""}, {"a", "goes on from another worker's start"}, {"b", "level=WARN"}, {"b", "goes on from another worker's start"},
+	} {
+		var log bytes.Buffer
+		l := newLab(t, engine.Options{
+			Interrupt: engine.InterruptFuel, Reset: true, VerifyReset: true, Salt: []byte(c.salt), Siblings: siblings,
+		})
+		g := l.load(t, "hello", Options{
+			Isolation: IsolationReset, Warmup: []string{"/"},
+			Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		})
+		for range 3 {
+			x, s := newExchange("GET", "/", "")
+			if mustServe(t, g, x); !strings.Contains(s.body.String(), "Hello") {
+				t.Errorf("engine %d answers %q", n, s.body.String())
+			}
+		}
+		if got := log.String(); !strings.Contains(got, c.log) || c.log == "" && got != "" {
+			t.Errorf("engine %d: the log has %q, want %q", n, got, c.log)
+		}
 	}
 }

@@ -135,8 +135,14 @@ func TestGenerated(t *testing.T) {
 		}
 		want := l.report(t, module, params, 4)
 		trapped += strings.Count(want, "wasm error")
-		for _, o := range []Options{{TableLimit: 1 << 20}, {TableLimit: 1 << 20, Fuel: 3}, {TableLimit: 1 << 20, Fuel: 3, Reset: true}, {TableLimit: 1 << 20, Reset: true},
-			{TableLimit: 1 << 20, Checkpoint: true}, {TableLimit: 1 << 20, Fuel: 3, Checkpoint: true}} {
+		for _, o := range []Options{
+			{TableLimit: 1 << 20},
+			{TableLimit: 1 << 20, Fuel: 3},
+			{TableLimit: 1 << 20, Fuel: 3, Reset: true},
+			{TableLimit: 1 << 20, Reset: true},
+			{TableLimit: 1 << 20, Checkpoint: true},
+			{TableLimit: 1 << 20, Fuel: 3, Checkpoint: true},
+		} {
 			if o.Reset && !strings.HasPrefix(want, "instance: ok") {
 				continue // the start function traps, which now happens at another moment
 			}
