@@ -107,12 +107,11 @@ func (e *Engine) rewriting(d *rewrite.Module) (o rewrite.Options, lasting string
 
 // compile has wazero compile the module, without the cache if that is what fails, and shares the machine code.
 func (e *Engine) compile(ctx context.Context, m *Module, code []byte) (wazero.CompiledModule, error) {
-	share := e.beginShare(m)
 	compiled, err := e.compileAlone(ctx, code)
 	if err != nil {
 		return nil, err
 	}
-	if err := share.end(); err != nil {
+	if err := e.shareCode(m, compiled); err != nil {
 		return nil, errors.Join(err, compiled.Close(ctx))
 	}
 	return compiled, nil
