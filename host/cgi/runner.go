@@ -188,7 +188,7 @@ func (g *Guest) release(r *runner) {
 	g.pool.Put(r)
 }
 
-// call has an instance of the pool do what spec says, which a fresh one does otherwise.
+// callPooled has an instance of the pool do what a fresh one with the spec would do.
 func (g *Guest) callPooled(ctx context.Context, s engine.Spec) error {
 	r, err := g.pool.Get(ctx)
 	if err != nil {
@@ -207,12 +207,11 @@ func (g *Guest) callPooled(ctx context.Context, s engine.Spec) error {
 
 // noRunner says why a request got no instance.
 func noRunner(ctx context.Context, err error) error {
-	var trap *engine.Trap
 	switch {
-	case errors.As(err, &trap):
-		return err
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return &exchange.Failure{Status: 504, Reason: exchange.TimedOut, Err: fmt.Errorf("wait for an instance of the guest: %w", err)}
+	case ctx.Err() != nil, errors.Is(err, engine.ErrPoolClosed):
+		return &exchange.Failure{Status: 503, Reason: exchange.Canceled, Err: fmt.Errorf("wait for an instance of the guest: %w", err)}
 	}
-	return &exchange.Failure{Status: 503, Reason: exchange.Canceled, Err: fmt.Errorf("wait for an instance of the guest: %w", err)}
+	return err
 }
