@@ -97,6 +97,7 @@ type WorkerStatus struct {
 	LogDrops    int64 `json:"log_drops"`
 	Connections int64 `json:"connections"`
 	Queued      int64 `json:"queued"`
+	WebSockets  int64 `json:"websockets"`
 	// Threads is how many requests it can run at once, Busy those it runs.
 	Threads int             `json:"threads"`
 	Busy    []RequestStatus `json:"busy"`
@@ -151,7 +152,7 @@ func (a *Arbiter) workerStatus(w *worker, now time.Time) WorkerStatus {
 		Canary: a.isCanary(w), Retiring: w.retiring, Spawned: w.spawnedAt, Ready: w.readyAt,
 		Requests: count(scoreboard.Requests), ServerFails: count(scoreboard.ServerFails), Traps: count(scoreboard.Traps),
 		Timeouts: count(scoreboard.Timeouts), Refused: count(scoreboard.Refused), LogDrops: count(scoreboard.LogDrops),
-		Connections: count(scoreboard.Connections), Queued: count(scoreboard.Queued),
+		Connections: count(scoreboard.Connections), Queued: count(scoreboard.Queued), WebSockets: count(scoreboard.WebSockets),
 		Threads: len(snap.Rows), Busy: []RequestStatus{}, Guest: w.guest,
 	}
 	if !w.reaped {

@@ -64,6 +64,8 @@ type Config struct {
 	HeaderTimeout time.Duration `mapstructure:"header_timeout"`
 	// StallTimeout is how long a body or a response may make no progress.
 	StallTimeout time.Duration `mapstructure:"stall_timeout"`
+	// WebSocketTimeout is how long a connection that a guest has taken over may be silent; 0 means no bound.
+	WebSocketTimeout time.Duration `mapstructure:"websocket_timeout"`
 	// DisconnectGrace is how long a guest may run on when its client has gone; 0 means no bound.
 	DisconnectGrace time.Duration `mapstructure:"disconnect_grace"`
 

@@ -26,15 +26,13 @@ func timeSettings() []Setting {
 		},
 		{
 			Key: "worker_timeout", Section: SectionTimes, Kind: Duration, Min: 100 * shortest, Max: longest, Reload: Live,
-			Default: "30s",
-			Help:    "time a worker may go without a sign of life",
-			Doc:     "It finds workers whose process is frozen as a whole. A long request alone never trips it.",
+			Default: "30s", Help: "time a worker may go without a sign of life",
+			Doc: "It finds workers whose process is frozen as a whole. A long request alone never trips it.",
 		},
 		{
 			Key: "boot_timeout", Section: SectionTimes, Kind: Duration, Min: shortest, Max: longest, Reload: Live,
-			Default: "60s",
-			Help:    "time a worker may take to become ready",
-			Doc:     "It covers compiling the guest when the cache does not have it yet.",
+			Default: "60s", Help: "time a worker may take to become ready",
+			Doc: "It covers compiling the guest when the cache does not have it yet.",
 		},
 		{
 			Key: "graceful_timeout", Section: SectionTimes, Kind: Duration, Min: shortest, Max: longest, Zero: true,
@@ -66,6 +64,13 @@ func timeSettings() []Setting {
 			Default: "30s",
 			Help:    "time a client may send or take nothing of a body",
 			Doc:     "It starts anew with every bit of progress. While a guest holds a slot, timeout bounds the whole of it.",
+		},
+		{
+			Key: "websocket_timeout", Section: SectionTimes, Kind: Duration, Min: shortest, Max: longest, Zero: true,
+			Reload: Workers, Default: "10m",
+			Help: "time a WebSocket may be silent in both directions; 0 for any",
+			Doc: "It counts for every connection that a guest has taken over to switch protocols, which Go plugins can. Such a connection has no other time limit until its worker stops: " +
+				"then `graceful_timeout` is what it has left.",
 		},
 		{
 			Key: "disconnect_grace", Section: SectionTimes, Kind: Duration, Min: shortest, Max: longest, Zero: true,

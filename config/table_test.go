@@ -117,7 +117,7 @@ func TestDefault(t *testing.T) {
 		Workers: 2, ReloadBatch: 1, WorkerClass: "sync", Threads: 1, WorkerConnections: 1000, QueueLimit: 64,
 		Timeout: 30 * time.Second, AbortGrace: 5 * time.Second, WorkerTimeout: 30 * time.Second, BootTimeout: time.Minute,
 		GracefulTimeout: 30 * time.Second, Keepalive: 5 * time.Second, KeepaliveRequests: 1000, HeaderTimeout: 10 * time.Second,
-		StallTimeout: 30 * time.Second, DisconnectGrace: time.Second, LimitRequestLine: 8190, LimitRequestFields: 100, LimitRequestFieldSize: 8190,
+		StallTimeout: 30 * time.Second, DisconnectGrace: time.Second, WebSocketTimeout: 10 * time.Minute, LimitRequestLine: 8190, LimitRequestFields: 100, LimitRequestFieldSize: 8190,
 		LimitRequestBody: 10_000_000, ForwardedAllowIPs: []string{"127.0.0.1", "::1"}, Umask: 0o22, Upgrade: "manual", ReloadEngine: "auto",
 		LogLevel: "info", LogFormat: "auto", ErrorLog: "-", ControlSocket: "auto", HookTimeout: 10 * time.Second,
 		AccessLogFormat: `%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"`,

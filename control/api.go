@@ -77,6 +77,7 @@ type Worker struct {
 	Threads    int     `json:"threads"`            // requests it can run at once
 	Busy       int     `json:"busy"`               // requests it runs
 	Queued     int64   `json:"queued"`
+	WebSockets int64   `json:"websockets"` // connections that guests have taken over
 	Conns      int64   `json:"connections"`
 	Requests   int64   `json:"requests"`
 	Errors     int64   `json:"errors"` // answered 5xx

@@ -2,7 +2,7 @@
 //
 // A front end (http1) fills the Request, hands the Exchange to a Handler and sends
 // what the Handler puts into the Response. Guests (host/...), the workers' request path and the front ends meet only
-// here, so neither side knows the other. The package knows no sockets, no net/http and no guest.
+// here, so neither side knows the other. The package opens no sockets and knows neither net/http nor guests.
 package exchange
 
 import (
@@ -59,6 +59,9 @@ type Request struct {
 	Body io.Reader
 	// ContentLength is the body's length in bytes, 0 for none, -1 when unknown beforehand (chunked).
 	ContentLength int64
+	// Upgrade is the protocols that the client offers to switch to, as in the field of that name, if a guest can take its
+	// connection over for one of them (Response.Hijack); "" otherwise. Guests are free to ignore it.
+	Upgrade string
 	// RemoteAddr is the peer as "ip:port" or "[ip6]:port"; empty for a unix socket.
 	RemoteAddr string
 	// LocalAddr is the address the request came in on, in the same form, or the path of a unix socket.

@@ -51,6 +51,8 @@ type Response struct {
 	size      int64 // body bytes taken from the guest
 	sent      int64 // body bytes given to the sink
 	hold      int64 // see Hold; 0 when off
+	informs   int   // interim responses sent
+	hijacked  bool  // the connection was taken over
 	buf       []byte
 }
 

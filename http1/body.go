@@ -184,7 +184,7 @@ func (b *body) fromConn(p []byte) (int, error) {
 	if b.expects {
 		b.expects = false
 		if !b.call.Response.Committed() {
-			if err := c.write([]byte(continueLine), now); err != nil {
+			if err := c.writeInterim([]byte(continueLine), now); err != nil {
 				return 0, b.fail(err)
 			}
 		}

@@ -63,6 +63,7 @@ func (c *Call) fill() {
 		Method: h.method, Target: h.target, Proto: h.proto(), Scheme: "http", Host: h.host,
 		Fields: c.Request.Fields, Trailers: c.Request.Trailers[:0],
 		Body: &c.body, ContentLength: h.bodyLength(),
+		Upgrade:    h.offer(),
 		RemoteAddr: c.conn.remote, LocalAddr: c.conn.local,
 	}
 	o := &c.conn.s.o
@@ -93,7 +94,7 @@ var errRefused = exchange.Fail(400, exchange.BadRequest, "the request was refuse
 func (c *Call) end() (again bool) {
 	c.Response.Abort() // does nothing unless the handler forgot both ends
 	c.deadline = 0
-	again = !c.sink.close && !c.sink.aborted && c.body.whole()
+	again = !c.Response.Hijacked() && !c.sink.close && !c.sink.aborted && c.body.whole()
 	if again {
 		c.body.drop()
 	}

@@ -31,7 +31,8 @@ type conn struct {
 	call     *Call         // nil while the connection waits for a request
 	readBy   deadline
 	writeBy  deadline
-	idle     atomic.Bool // waiting for a request after a response
+	idle     atomic.Bool           // waiting for a request after a response
+	taken    atomic.Pointer[taken] // a guest has the connection
 	probing  probing
 
 	reset bool // close so that the peer cannot take what it has for the whole
@@ -67,16 +68,27 @@ func newConn(nc net.Conn, s *Server) *conn {
 
 // serve answers the connection's requests and closes it.
 func (c *conn) serve() {
-	defer c.s.remove(c)
+	defer c.leave()
 	defer func() {
 		if p := recover(); p != nil {
 			c.s.o.Log.Error("a connection's goroutine panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			c.nc.Close()
+			c.shut()
 		}
 	}()
 	for c.next() {
 	}
-	c.hangUp()
+	if c.taken.Load() == nil {
+		c.hangUp()
+	}
+}
+
+// leave ends the goroutine's part in the connection.
+func (c *conn) leave() {
+	if t := c.taken.Load(); t != nil {
+		t.release()
+		return
+	}
+	c.s.remove(c)
 }
 
 // next answers one request and reports whether another may follow.
@@ -254,6 +266,15 @@ func (c *conn) write(p []byte, now time.Duration) error {
 	return c.writePieces(p, now)
 }
 
+// writeInterim writes an interim response.
+func (c *conn) writeInterim(p []byte, now time.Duration) error {
+	err := c.write(p, now)
+	c.probing.mu.Lock()
+	defer c.probing.mu.Unlock()
+	c.probing.silent = true // as to the response
+	return err
+}
+
 func (c *conn) writePieces(p []byte, now time.Duration) error {
 	for {
 		piece := p[:min(writePiece, len(p))]
@@ -298,6 +319,15 @@ func (c *conn) writeOnce(fd uintptr) bool {
 		c.n += n
 	}
 	return true
+}
+
+// shut closes the connection, whoever has it.
+func (c *conn) shut() {
+	if t := c.taken.Load(); t != nil {
+		t.Close()
+		return
+	}
+	c.nc.Close()
 }
 
 // hangUp closes the connection in a way that lets the peer read the last response.

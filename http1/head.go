@@ -22,6 +22,8 @@ type head struct {
 	hosts                int
 	contentTypes         int
 	expects              bool // 100-continue
+	upgrade              string
+	upgrades             int // fields of that name
 	framing
 	options connOptions
 }

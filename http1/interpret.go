@@ -11,6 +11,7 @@ import (
 // connOptions are the connection options that mean something here (RFC 9110 §7.6.1).
 type connOptions struct {
 	close, keepAlive bool
+	upgrade          bool
 	nominated        []string // fields that the client says are the connection's
 }
 
@@ -52,6 +53,12 @@ func (h *head) interpret(f exchange.Field) (keep bool, bad *httprules.Refusal) {
 			h.expects = true
 			return false, httprules.Expectation(f.Value)
 		}
+	case len("Upgrade"):
+		if strings.EqualFold(f.Name, "Upgrade") {
+			h.upgrade = f.Value
+			h.upgrades++
+			return false, nil
+		}
 	case len("Connection"):
 		if strings.EqualFold(f.Name, "Connection") {
 			return false, h.options.add(f.Value)
@@ -85,6 +92,8 @@ func (o *connOptions) add(list string) *httprules.Refusal {
 			o.close = true
 		case strings.EqualFold(option, "keep-alive"):
 			o.keepAlive = true
+		case strings.EqualFold(option, "upgrade"):
+			o.upgrade = true
 		case !exchange.ValidName(option):
 			return invalidOption
 		default:
@@ -97,4 +106,13 @@ func (o *connOptions) add(list string) *httprules.Refusal {
 // persists reports whether the client wants to use the connection again (RFC 9112 §9.3).
 func (h *head) persists() bool {
 	return !h.options.close && (h.minor == '1' || h.options.keepAlive)
+}
+
+// offer returns the protocols that the client offers to switch to. An offer in HTTP/1.0 must be ignored (RFC 9110 §7.8); so
+// may one with a body, which would have to be read before the switch.
+func (h *head) offer() string {
+	if h.upgrades != 1 || !h.options.upgrade || h.minor != '1' || h.bodyLength() != 0 {
+		return ""
+	}
+	return h.upgrade
 }

@@ -17,7 +17,9 @@ package http1
 
 import (
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,6 +52,11 @@ type Options struct {
 	StallTimeout time.Duration
 	// PrefetchTimeout bounds the reading of a small body before Handler is called. 0 means no bound.
 	PrefetchTimeout time.Duration
+	// UpgradeTimeout is how long a connection that a guest has taken over may be silent in both directions. 0 means no
+	// bound.
+	UpgradeTimeout time.Duration
+	// Upgraded is told of connections that guests take over, and of their ends. May be nil.
+	Upgraded func(delta int)
 	// Log is told of panics.
 	Log *slog.Logger
 }
@@ -114,14 +121,15 @@ func (s *Server) CloseIdle() {
 	}
 }
 
-// Close cuts all connections off. Handlers that run are not waited for; Empty tells when the last is gone. It always
-// returns nil.
+// Close cuts all connections off, those that guests have taken over as well. Handlers that run are not waited for; Empty
+// tells when the last is gone. It always returns nil.
 func (s *Server) Close() error {
 	s.cut.Store(true)
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for c := range s.conns {
-		c.nc.Close()
+	all := slices.Collect(maps.Keys(s.conns))
+	s.mu.Unlock()
+	for _, c := range all { // closing one that was taken over removes it, which takes the lock
+		c.shut()
 	}
 	return nil
 }

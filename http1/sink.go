@@ -72,6 +72,26 @@ func (s *sink) WriteHead(status int, fields exchange.Fields, length int64) error
 	return nil
 }
 
+// Inform implements exchange.Informer.
+func (s *sink) Inform(status int, fields exchange.Fields) error {
+	c := s.call
+	if c.head.minor != '1' {
+		return exchange.ErrNotSupported
+	}
+	s.out = append(s.out[:0], makeStatusLine(status)...)
+	for i := range fields {
+		s.field(&fields[i])
+	}
+	s.out = append(s.out, "\r\n"...)
+	c.conn.now = c.conn.s.now()
+	err := c.conn.writeInterim(s.out, c.conn.now)
+	s.out = s.out[:0]
+	if err != nil {
+		return clientGone(err)
+	}
+	return nil
+}
+
 // frame decides how the body's end will be told (RFC 9112 §6.3), and whether the connection goes on.
 func (s *sink) frame(status int, length int64) {
 	c := s.call
@@ -159,9 +179,14 @@ func (s *sink) Abort() {
 // send writes to the connection. Errors come from there, so they are the client's doing.
 func (s *sink) send(p []byte) error {
 	if err := s.call.conn.write(p, s.call.conn.now); err != nil {
-		return exchange.Fail(httprules.StatusClientGone, exchange.Canceled, "write response: %w", err)
+		return clientGone(err)
 	}
 	return nil
+}
+
+// clientGone makes a failure of an error of writing.
+func clientGone(err error) error {
+	return exchange.Fail(httprules.StatusClientGone, exchange.Canceled, "write response: %w", err)
 }
 
 const firstStatus, lastStatus = 200, 599

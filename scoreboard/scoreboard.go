@@ -72,6 +72,7 @@ const (
 	LogDrops                   // log records dropped because the log's reader was slow
 	Connections                // gauge: open connections
 	Queued                     // gauge: requests waiting for a slot
+	WebSockets                 // gauge: connections that guests have taken over
 	counters                   // how many there are
 )
 

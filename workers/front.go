@@ -75,6 +75,8 @@ func NewFront(e *Env, p Policy) (*Front, error) {
 		HeaderTimeout:     c.HeaderTimeout,
 		StallTimeout:      c.StallTimeout,
 		PrefetchTimeout:   c.Timeout,
+		UpgradeTimeout:    c.WebSocketTimeout,
+		Upgraded:          func(d int) { e.Board.Add(scoreboard.WebSockets, int64(d)) },
 		Log:               e.Log,
 	})
 	return f, nil

@@ -131,7 +131,10 @@ func (s *Service) answer(c *http1.Call, start time.Time, err error) {
 	if err == nil {
 		err = resp.Finish()
 	}
-	status := max(resp.Status, 200)
+	status := resp.Status
+	if !resp.Hijacked() {
+		status = max(status, 200)
+	}
 	if err != nil {
 		f := classify(c, err)
 		s.logFailure(&c.Request, f, start)

@@ -72,7 +72,7 @@ func serverState(st *arbiter.Status) string {
 func workerOf(w *arbiter.WorkerStatus, now time.Time) control.Worker {
 	out := control.Worker{
 		PID: w.PID, Slot: w.Slot, Number: w.Age, Generation: w.Generation, State: w.State, Stage: w.Stage, Canary: w.Canary,
-		Retiring: w.Retiring, Age: now.Sub(w.Spawned).Seconds(), Threads: w.Threads, Busy: len(w.Busy), Queued: w.Queued,
+		Retiring: w.Retiring, Age: now.Sub(w.Spawned).Seconds(), Threads: w.Threads, Busy: len(w.Busy), Queued: w.Queued, WebSockets: w.WebSockets,
 		Conns: w.Connections, Requests: w.Requests, Errors: w.ServerFails, Traps: w.Traps, Timeouts: w.Timeouts,
 		Refused: w.Refused, LogDrops: w.LogDrops, RSS: w.Memory, InFlight: make([]control.Request, len(w.Busy)),
 	}

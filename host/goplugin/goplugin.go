@@ -38,6 +38,7 @@ type Handler struct {
 	bound   *bound
 	build   *Build
 	output  *output
+	log     *slog.Logger
 	running atomic.Int64 // requests in the plugin
 	closing sync.Once
 	closed  error
@@ -61,7 +62,7 @@ func Load(o Options) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Handler{build: plugin}
+	h := &Handler{build: plugin, log: o.Log}
 	if h.output, err = capture(o.Line); err != nil {
 		return nil, fault.WithCode(fault.LoadFailed, "raise the limit of open files", "take the plugin's output: %w", err)
 	}

@@ -40,6 +40,9 @@ func newRequest(ctx context.Context, r *exchange.Request) (*http.Request, *body,
 	if major, minor, ok := http.ParseHTTPVersion(req.Proto); ok {
 		req.ProtoMajor, req.ProtoMinor = major, minor
 	}
+	if r.Upgrade != "" {
+		header["Connection"], header["Upgrade"] = []string{"Upgrade"}, []string{strings.Clone(r.Upgrade)}
+	}
 	if r.RemoteAddr == "" {
 		req.RemoteAddr = "@" // what net/http says of a unix socket's peer
 	}

@@ -3,6 +3,7 @@ package goplugin
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"sync"
 
@@ -11,10 +12,15 @@ import (
 )
 
 // response is the http.ResponseWriter of one request. It behaves as net/http's server does: it guesses a missing
-// Content-Type, refuses bodies where there is none and panics on impossible statuses. Flush streams; Hijack is not
-// there. Once the request is over it passes nothing on, so a handler that does not stop harms nobody.
+// Content-Type, refuses bodies where there is none and panics on impossible statuses. Flush streams, statuses from 102 to
+// 199 are sent at once, and Hijack takes the connection over. Once the request is over it passes nothing on, so a handler that does not stop harms nobody.
 type response struct {
-	ctx context.Context // of the request
+	ctx      context.Context // of the request
+	life     *life           // the handler's
+	exchange *exchange.Response
+	body     *body
+	gone     chan struct{} // closed when the handler takes the connection over
+	conn     net.Conn      // that connection
 
 	mu     sync.Mutex // guards what follows
 	writer *httpwriter.Writer
@@ -29,10 +35,11 @@ const (
 	answering state = iota // the handler runs
 	finished               // the handler returned in time
 	expired                // the request's time was over before
+	hijacked               // the handler has taken the connection over
 )
 
-func newResponse(ctx context.Context, r *exchange.Response) *response {
-	return &response{ctx: ctx, writer: httpwriter.New(r)}
+func newResponse(ctx context.Context, l *life, r *exchange.Response, b *body) *response {
+	return &response{ctx: ctx, life: l, exchange: r, body: b, gone: make(chan struct{}), writer: httpwriter.New(r)}
 }
 
 // Header implements http.ResponseWriter.
@@ -63,7 +70,7 @@ func (w *response) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.over() {
-		return 0, http.ErrHandlerTimeout
+		return 0, w.refusal()
 	}
 	if !w.writer.Wrote() {
 		w.sniff(p)
@@ -91,7 +98,7 @@ func (w *response) FlushError() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.over() {
-		return http.ErrHandlerTimeout
+		return w.refusal()
 	}
 	if !w.writer.Wrote() {
 		w.writeHeader(http.StatusOK)
@@ -106,6 +113,21 @@ func (w *response) over() bool {
 		w.state = expired
 	}
 	return w.state != answering
+}
+
+// refusal returns why the handler's word counts no longer. The caller holds mu.
+func (w *response) refusal() error {
+	if w.state == hijacked {
+		return http.ErrHijacked
+	}
+	return http.ErrHandlerTimeout
+}
+
+// taken reports whether the handler has taken the connection over.
+func (w *response) taken() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.state == hijacked
 }
 
 // finish notes that the handler has returned, and whether its response counts.

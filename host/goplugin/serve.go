@@ -23,13 +23,14 @@ var errGoexit = errors.New("the handler called runtime.Goexit")
 // ctx ends, the handler is asked to stop by its request's context, what it writes from then on is dropped, and Serve
 // fails with 504, or 503 where ctx was canceled. A handler that does not return then is left behind, with nothing of x in
 // its hands, and the Failure's Running tells when it is done. A panic fails with 500; http.ErrAbortHandler breaks the
-// response off, as in net/http.
+// response off, as in net/http. A handler that takes the connection over is left to go on with it.
 func (h *Handler) Serve(ctx context.Context, x *exchange.Exchange) error {
-	req, body, err := newRequest(ctx, &x.Request)
+	life := newLife(ctx)
+	req, body, err := newRequest(life, &x.Request)
 	if err != nil {
 		return exchange.Fail(http.StatusBadRequest, exchange.BadRequest, "make the request for the plugin: %w", err)
 	}
-	w := newResponse(ctx, &x.Response)
+	w := newResponse(ctx, life, &x.Response, body)
 	done := make(chan struct{})
 	// The handler's failure, to be read once done is closed; the first value is for one that never returns to run.
 	var failure error = &exchange.Failure{Status: http.StatusInternalServerError, Reason: exchange.Trapped, Err: errGoexit}
@@ -38,10 +39,19 @@ func (h *Handler) Serve(ctx context.Context, x *exchange.Exchange) error {
 		defer close(done)
 		defer h.running.Add(-1)
 		failure = run(h.bound.handler, w, req)
+		life.end(context.Canceled)
+		if w.taken() {
+			h.closeAfter(w, failure)
+		}
 	}()
 	select {
 	case <-done:
+	case <-w.gone:
 	case <-ctx.Done():
+		life.requestEnded()
+	}
+	if w.taken() {
+		return nil
 	}
 	if w.late() {
 		body.Close()

@@ -4,6 +4,7 @@
 package httpwriter
 
 import (
+	"errors"
 	"maps"
 	"net/http"
 	"slices"
@@ -44,9 +45,14 @@ func (w *Writer) Wrote() bool { return w.wrote }
 // Err returns the first thing that went wrong when the response was written, or nil.
 func (w *Writer) Err() error { return w.err }
 
-// WriteHeader implements http.ResponseWriter. Informational responses end here: front ends send their own.
+// WriteHeader implements http.ResponseWriter. Informational responses are sent at once, with the header fields that there are;
+// 100 and 101 end here, since front ends send their own.
 func (w *Writer) WriteHeader(status int) {
-	if w.wrote || status >= 100 && status < 200 {
+	if w.wrote {
+		return
+	}
+	if status >= 100 && status < 200 {
+		w.inform(status)
 		return
 	}
 	w.wrote = true
@@ -86,6 +92,22 @@ func (w *Writer) FlushError() error {
 	err := w.response.Flush()
 	w.note(err)
 	return err
+}
+
+// inform sends an interim response, where the client can take it.
+func (w *Writer) inform(status int) {
+	if status <= http.StatusSwitchingProtocols {
+		return
+	}
+	var fields exchange.Fields
+	for _, name := range slices.Sorted(maps.Keys(w.header)) {
+		for _, value := range w.header[name] {
+			fields.Add(name, value)
+		}
+	}
+	if err := w.response.Inform(status, fields); !errors.Is(err, exchange.ErrNotSupported) {
+		w.note(err)
+	}
 }
 
 func (w *Writer) note(err error) {

@@ -42,6 +42,8 @@ func NewHandler(config map[string]string) (http.Handler, error) {
 		w.(http.Flusher).Flush()
 		panic(http.ErrAbortHandler)
 	})
+	mux.HandleFunc("/socket", webSocket)
+	mux.HandleFunc("/hints", hints)
 	mux.HandleFunc("/obey", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	mux.HandleFunc("/stuck", func(http.ResponseWriter, *http.Request) { select {} })
 	mux.HandleFunc("/late", func(http.ResponseWriter, *http.Request) { time.Sleep(1500 * time.Millisecond) })
