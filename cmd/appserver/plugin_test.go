@@ -258,7 +258,11 @@ func TestPluginMismatch(t *testing.T) {
 func TestPluginRebuilt(t *testing.T) {
 	app := plugin(t, "app")
 	dir := t.TempDir()
-	source, err := os.ReadFile(filepath.Join("testdata", "plugin", "app", "main.go"))
+	sources := filepath.Join("testdata", "plugin", "app")
+	if err := os.CopyFS(dir, os.DirFS(sources)); err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile(filepath.Join(sources, "main.go"))
 	if err != nil {
 		t.Fatal(err)
 	}
