@@ -16,6 +16,10 @@ type Exchange struct {
 	Response Response
 }
 
+// ContextKey is the key under which the context of a Handler has the *Exchange that it is for, where somebody asks for it.
+// Contexts made for requests answer to it themselves, which saves an allocation for each.
+type ContextKey struct{}
+
 // Handler answers exchanges. A loaded guest is one, and so is whatever stands at the end of a chain of guests.
 //
 // Serve reads x.Request, fills x.Response and returns when the guest is done with both. A nil error means that the

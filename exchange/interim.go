@@ -52,7 +52,7 @@ type Hijacker interface {
 // Hijack takes the client's connection over, for a guest that switches protocols (RFC 9110 §7.8). What was read ahead comes
 // out of Read first, no deadline is set, and the taker must Close it, also when that is long after Serve has returned. The
 // response is finished with it: the taker sends the 101 itself, and nobody checks what it sends. It fails with
-// ErrNotSupported where a connection carries more than this exchange, or the response is held back (Hold), and with
+// ErrNotSupported where the client has not offered to (Request.Upgrade) or the response is held back (Hold), and with
 // ErrCommitted after the head.
 func (r *Response) Hijack() (net.Conn, error) {
 	hijacker, ok := r.sink.(Hijacker)

@@ -203,12 +203,9 @@ func (g *Guest) startStdio(ctx context.Context, o *Options, dirs []engine.Dir, l
 // guestLog takes a line of a guest.
 type guestLog = func(ctx context.Context, level slog.Level, line string)
 
-// exchangeKey is the context key of the exchange that a guest serves.
-type exchangeKey struct{}
-
 // requestID returns the ID of the request that is served under ctx, or "".
 func requestID(ctx context.Context) string {
-	x, ok := ctx.Value(exchangeKey{}).(*exchange.Exchange)
+	x, ok := ctx.Value(exchange.ContextKey{}).(*exchange.Exchange)
 	if !ok {
 		return ""
 	}
@@ -217,7 +214,10 @@ func requestID(ctx context.Context) string {
 
 // Serve answers x with the guest.
 func (g *Guest) Serve(ctx context.Context, x *exchange.Exchange) error {
-	return g.handler.Serve(context.WithValue(ctx, exchangeKey{}, x), x)
+	if ctx.Value(exchange.ContextKey{}) != x {
+		ctx = context.WithValue(ctx, exchange.ContextKey{}, x)
+	}
+	return g.handler.Serve(ctx, x)
 }
 
 // Stats returns what the guest's instances use at this moment. A Go plugin has none.

@@ -19,6 +19,9 @@ type Call struct {
 
 	conn     *conn
 	deadline time.Duration // of the running request on the server's clock; 0 means none
+	begun    bool          // the head is being read
+	settled  bool          // the head was read to its end, or refused
+	bad      *httprules.Refusal
 	in       input
 	head     head
 	body     body
@@ -51,9 +54,15 @@ func (c *Call) BodyErr() error { return c.body.failed() }
 
 // begin prepares c for the head of a request.
 func (c *Call) begin(nc *conn) {
-	c.conn = nc
+	c.conn, c.begun, c.settled, c.bad = nc, true, false, nil
 	c.head.reset(&nc.s.o.Limits)
 	c.Request.Fields = c.Request.Fields[:0]
+}
+
+// complete reports whether the request, its head being settled, can be answered without reading.
+func (c *Call) complete() bool {
+	h := &c.head
+	return c.bad != nil || !h.chunked && h.length <= int64(len(c.in.unread())) && h.upgrades == 0
 }
 
 // fill makes the exchange of the head, as far as it was read.

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/appserver-go/appserver/internal/hangup"
 	"github.com/appserver-go/appserver/internal/httprules"
 )
@@ -41,11 +43,13 @@ type conn struct {
 	clean bool // the peer said that it sends no more
 	ended bool // the peer has ended, or was told so: nothing is to be read
 
+	end turnEnd // of the last turn
+
 	// What tryRead and tryWrite, made once to save the allocations, work on and return.
-	tryRead, tryWrite func(fd uintptr) bool
-	dst, src          []byte
-	n                 int
-	err               error
+	tryTurn, tryRead, tryWrite func(fd uintptr) bool
+	dst, src                   []byte
+	n                          int
+	err                        error
 }
 
 func newConn(nc net.Conn, s *Server) *conn {
@@ -54,7 +58,7 @@ func newConn(nc net.Conn, s *Server) *conn {
 	c.readBy.set, c.writeBy.set = nc.SetReadDeadline, nc.SetWriteDeadline
 	if sc, ok := nc.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
-			c.raw, c.tryRead, c.tryWrite = raw, c.readOnce, c.writeOnce
+			c.raw, c.tryTurn, c.tryRead, c.tryWrite = raw, c.turn, c.readOnce, c.writeOnce
 		}
 	}
 	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
@@ -72,7 +76,7 @@ func (c *conn) serve() {
 	defer func() {
 		if p := recover(); p != nil {
 			c.s.o.Log.Error("a connection's goroutine panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			c.shut()
+			c.closeNow()
 		}
 	}()
 	for c.next() {
@@ -91,21 +95,31 @@ func (c *conn) leave() {
 	c.s.remove(c)
 }
 
-// next answers one request and reports whether another may follow.
+// next waits for a request and answers it, or several, and reports whether another may follow.
 func (c *conn) next() bool {
-	if c.call == nil && !c.await() {
+	if c.call == nil {
+		wait := c.await
+		if c.raw == nil {
+			wait = c.awaitBytes
+		}
+		if end := wait(); end != turnInput {
+			c.ended = end != turnLast
+			return false
+		}
+	}
+	if err := c.readHead(); err != nil {
 		c.ended = true
 		return false
 	}
+	return c.answer()
+}
+
+// answer answers the request whose head is settled and reports whether another may follow.
+func (c *conn) answer() (again bool) {
 	call := c.call
-	call.begin(c)
-	bad, err := c.readHead()
-	if err != nil {
-		c.ended = true
-		return false
-	}
 	c.requests++
 	call.fill()
+	bad := call.bad
 	if bad == nil {
 		bad = call.body.prefetch()
 	}
@@ -115,7 +129,7 @@ func (c *conn) next() bool {
 		c.probing.silent = true // nobody else looks at it before the handler runs
 		c.s.o.Handler(call)
 	}
-	again := call.end()
+	again = call.end()
 	call.in.reset()
 	if !again {
 		c.dirty = !call.body.whole() || len(call.in.unread()) > 0
@@ -123,6 +137,7 @@ func (c *conn) next() bool {
 		call.in.skip(len(call.in.unread()))
 		call.in.reset()
 	}
+	call.begun = false
 	if len(call.in.unread()) == 0 {
 		c.call = nil
 		call.release()
@@ -131,39 +146,12 @@ func (c *conn) next() bool {
 	return again
 }
 
-// await waits for the first bytes of a request. A new connection has the time of a head for all of it, a used one may
-// be idle for the time of keep-alive.
-func (c *conn) await() bool {
-	until := after(c.accepted, c.s.o.HeaderTimeout)
-	if c.requests > 0 {
-		c.idle.Store(true)
-		if c.s.parting.Load() {
-			return false
-		}
-		until = after(c.now, c.s.o.Keepalive)
-	}
-	c.readBy.at(until, c.s.epoch)
-	n, err := c.read(nil)
-	if c.requests > 0 {
-		c.idle.Store(false)
-	}
-	if err != nil {
-		return false
-	}
-	c.call.in.filled(n)
-	return true
-}
-
 // readHead reads a request's head, the beginning of which is in the input. An error means that there is nobody to
 // answer; a head that does not come to its end is refused.
-func (c *conn) readHead() (*httprules.Refusal, error) {
+func (c *conn) readHead() error {
 	call := c.call
 	until := time.Duration(-1)
-	for {
-		done, bad := call.head.parse(&call.in, &c.s.o.Limits, &call.Request.Fields)
-		if done || bad != nil {
-			return bad, nil
-		}
+	for !c.parse() {
 		if until < 0 {
 			from := c.accepted
 			if c.requests > 0 {
@@ -176,14 +164,17 @@ func (c *conn) readHead() (*httprules.Refusal, error) {
 		call.in.filled(n)
 		switch {
 		case err == nil:
+			continue
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			return slowHead, nil
+			call.bad = slowHead
 		case errors.Is(err, io.EOF):
-			return shortHead, nil
+			call.bad = shortHead
 		default:
-			return nil, err
+			return err
 		}
+		return nil
 	}
+	return nil
 }
 
 // The refusals of heads that do not end.
@@ -192,8 +183,7 @@ var (
 	shortHead = &httprules.Refusal{Status: 400, Cause: "connection ended within the head"}
 )
 
-// read reads from the connection until the deadline readBy. A nil p stands for the input of a call that is taken from
-// the pool when there is something to read, and not while there is nothing.
+// read reads into p until the deadline readBy.
 func (c *conn) read(p []byte) (int, error) {
 	for {
 		n, err := c.readBlocking(p)
@@ -205,10 +195,6 @@ func (c *conn) read(p []byte) (int, error) {
 
 func (c *conn) readBlocking(p []byte) (int, error) {
 	if c.raw == nil {
-		if p == nil {
-			c.take()
-			p = c.call.in.room()
-		}
 		n, err := c.nc.Read(p)
 		if n > 0 {
 			err = nil // it comes again
@@ -227,29 +213,8 @@ func (c *conn) readBlocking(p []byte) (int, error) {
 
 // readOnce tries to read into dst. It reports false when that would wait.
 func (c *conn) readOnce(fd uintptr) bool {
-	parked := c.dst == nil
-	p := c.dst
-	if parked {
-		c.take()
-		p = c.call.in.room()
-	}
-	n, err := transfer(syscall.SYS_READ, fd, p)
-	if err == syscall.EAGAIN {
-		if parked {
-			c.s.calls.Put(c.call)
-			c.call = nil
-		}
-		return false
-	}
-	c.n, c.err = n, err
-	return true
-}
-
-// take takes a call from the pool, unless there is one.
-func (c *conn) take() {
-	if c.call == nil {
-		c.call, _ = c.s.calls.Get().(*Call)
-	}
+	c.n, c.err = transfer(syscall.SYS_READ, fd, c.dst)
+	return c.err != syscall.EAGAIN
 }
 
 // write writes all of p, every piece of it within the time of a stall and the running request's deadline.
@@ -321,13 +286,27 @@ func (c *conn) writeOnce(fd uintptr) bool {
 	return true
 }
 
-// shut closes the connection, whoever has it.
-func (c *conn) shut() {
+// closeNow closes the connection after a panic, whoever has it.
+func (c *conn) closeNow() {
 	if t := c.taken.Load(); t != nil {
 		t.Close()
 		return
 	}
 	c.nc.Close()
+}
+
+// shut ends the connection from another goroutine, whoever has it. Where there is a descriptor, closing it would wait for a
+// request that runs in turn; ending both directions has the connection's own goroutine close it.
+func (c *conn) shut() {
+	t := c.taken.Load()
+	switch {
+	case t != nil:
+		t.Close()
+	case c.raw != nil:
+		_ = c.raw.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_RDWR) }) // fails where it is at its end
+	default:
+		c.nc.Close()
+	}
 }
 
 // hangUp closes the connection in a way that lets the peer read the last response.

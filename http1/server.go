@@ -116,7 +116,7 @@ func (s *Server) CloseIdle() {
 	defer s.mu.Unlock()
 	for c := range s.conns {
 		if c.idle.Load() {
-			c.nc.Close()
+			c.shut()
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/appserver-go/appserver/exchange"
 )
 
 // taken is a connection in the hands of a guest that switches protocols. It is closed when nothing has come or gone for
@@ -22,6 +24,9 @@ type taken struct {
 // Hijack implements exchange.Hijacker.
 func (s *sink) Hijack() (net.Conn, error) {
 	c := s.call.conn
+	if s.call.Request.Upgrade == "" {
+		return nil, exchange.ErrNotSupported // the request may be answered within turn
+	}
 	c.probing.mu.Lock()
 	c.probing.silent = false // from now on every byte is the guest's
 	rest := c.probing.rest

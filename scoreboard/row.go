@@ -8,8 +8,8 @@ import (
 )
 
 // A row is: sequence, serial, start time, whether it was answered, then the request's texts, each as a 2-byte length and its bytes. The sequence
-// makes it a seqlock: odd while the row is written. Texts are stored a word at a time, so that the reader's and the
-// writer's accesses are all atomic.
+// makes it a seqlock: odd while the row is written. A reader that sees the same even number before and after has read what
+// was written between two changes of it, whose accesses are atomic and so order the others.
 const (
 	rowSeq    = 0
 	rowSerial = 1 // counts the slot's requests; odd while one is in it
@@ -66,8 +66,16 @@ func (r Row) word(i int) *atomic.Uint64 {
 
 // Begin records that a request entered the slot.
 func (r Row) Begin(c *Call, start time.Time) {
-	var text [textSize]byte
-	n := 0
+	r.word(rowSeq).Add(1)
+	r.word(rowStart).Store(uint64(start.UnixNano()))
+	r.word(rowDone).Store(0)
+	r.putTexts(c)
+	r.word(rowSerial).Store(r.word(rowSerial).Load() | 1)
+	r.word(rowSeq).Add(1)
+}
+
+// encode writes the texts of a call into a row's room for them and returns how much of it they take.
+func (c *Call) encode(text []byte) (n int) {
 	for i, s := range c.texts() {
 		room := min(textLimits[i], textSize-n-2)
 		t := *s
@@ -80,14 +88,7 @@ func (r Row) Begin(c *Call, start time.Time) {
 		binary.LittleEndian.PutUint16(text[n:], uint16(len(t)))
 		n += 2 + copy(text[n+2:], t)
 	}
-	r.word(rowSeq).Add(1)
-	r.word(rowStart).Store(uint64(start.UnixNano()))
-	r.word(rowDone).Store(0)
-	for w := 0; w*8 < n; w++ {
-		r.word(rowText + w).Store(binary.LittleEndian.Uint64(text[w*8:]))
-	}
-	r.word(rowSerial).Store(r.word(rowSerial).Load() | 1)
-	r.word(rowSeq).Add(1)
+	return n
 }
 
 // Answered records that the request has its answer while its guest still runs.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/appserver-go/appserver/exchange"
 )
 
 // requestContext is the context of a request: it ends at the deadline, with the base context, or when the request is
@@ -16,7 +18,8 @@ type requestContext struct {
 	base context.Context
 
 	mu       sync.Mutex
-	deadline time.Time // zero for none
+	exchange *exchange.Exchange // until the request is over
+	deadline time.Time          // zero for none
 	over     bool
 	err      error
 	done     chan struct{} // nil until asked for
@@ -27,15 +30,15 @@ type requestContext struct {
 // contexts are the requestContexts of a Service that wait to be used again.
 type contexts struct{ pool sync.Pool }
 
-// get returns a context that ends with base and at the deadline; the zero time is none.
-func (p *contexts) get(base context.Context, deadline time.Time) *requestContext {
+// get returns a context for an exchange that ends with base and at the deadline; the zero time is none.
+func (p *contexts) get(base context.Context, x *exchange.Exchange, deadline time.Time) *requestContext {
 	c, ok := p.pool.Get().(*requestContext)
 	if !ok {
 		c = &requestContext{}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.base, c.deadline, c.over, c.err = base, deadline, false, nil
+	c.base, c.exchange, c.deadline, c.over, c.err = base, x, deadline, false, nil
 	return c
 }
 
@@ -43,7 +46,7 @@ func (p *contexts) get(base context.Context, deadline time.Time) *requestContext
 func (p *contexts) put(c *requestContext) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.over = true
+	c.over, c.exchange = true, nil
 	if c.done == nil {
 		p.pool.Put(c)
 		return
@@ -137,7 +140,10 @@ func (c *requestContext) check() {
 // Value implements context.Context. It is how context.Cause finds the cause with which base ended.
 func (c *requestContext) Value(key any) any {
 	c.mu.Lock()
-	base := c.base
+	base, x := c.base, c.exchange
 	c.mu.Unlock()
+	if _, ok := key.(exchange.ContextKey); ok && x != nil {
+		return x
+	}
 	return base.Value(key)
 }

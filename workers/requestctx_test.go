@@ -23,7 +23,7 @@ func TestRequestContextEnds(t *testing.T) {
 				base, cut := context.WithCancelCause(context.Background())
 				defer cut(nil)
 				var p contexts
-				c := p.get(base, time.Now().Add(time.Second))
+				c := p.get(base, nil, time.Now().Add(time.Second))
 				if d, ok := c.Deadline(); !ok || !d.Equal(time.Now().Add(time.Second)) {
 					t.Errorf("%s: deadline %v", name, d)
 				}
@@ -59,7 +59,7 @@ func TestRequestContextIsUsedAgain(t *testing.T) {
 	base, cut := context.WithCancelCause(context.Background())
 	defer cut(nil)
 	var p contexts
-	watched := p.get(base, time.Time{})
+	watched := p.get(base, nil, time.Time{})
 	done := watched.Done()
 	p.put(watched)
 	select {
@@ -68,7 +68,7 @@ func TestRequestContextIsUsedAgain(t *testing.T) {
 		t.Error("Done is not closed at the request's end")
 	}
 	for range 100 {
-		c := p.get(base, time.Time{})
+		c := p.get(base, nil, time.Time{})
 		if c == watched || c.Err() != nil {
 			t.Fatalf("a used context: %v", c.Err())
 		}
@@ -76,7 +76,7 @@ func TestRequestContextIsUsedAgain(t *testing.T) {
 	}
 	deadline := time.Now().Add(time.Hour)
 	if n := testing.AllocsPerRun(100, func() {
-		c := p.get(base, deadline)
+		c := p.get(base, nil, deadline)
 		if c.Err() != nil || c.Value("x") != nil {
 			t.Error("the context has ended")
 		}

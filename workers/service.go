@@ -77,7 +77,7 @@ func (s *Service) run(base context.Context, slot int, c *http1.Call, start time.
 		c.SetDeadline(deadline)
 		defer c.SetDeadline(time.Time{})
 	}
-	ctx := s.contexts.get(base, deadline)
+	ctx := s.contexts.get(base, &c.Exchange, deadline)
 	defer s.contexts.put(ctx)
 	watch.enter(slot, c, ctx)
 	defer func() {

@@ -2,6 +2,7 @@ package workers
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/appserver-go/appserver/exchange"
@@ -81,6 +82,9 @@ var secureScheme = [...]exchange.Field{
 // proxy, so that guests need not know about trust. From a trusted one it takes the scheme; fields that contradict
 // each other are a *exchange.Failure with status 400. RemoteAddr stays the peer's, as in gunicorn.
 func (t *Trust) Apply(r *exchange.Request) error {
+	if !slices.ContainsFunc(r.Fields, func(f exchange.Field) bool { return forwarding(f.Name) }) {
+		return nil
+	}
 	if !t.Peer(r.RemoteAddr) {
 		kept := r.Fields[:0]
 		for _, f := range r.Fields {
@@ -115,6 +119,9 @@ func (t *Trust) Apply(r *exchange.Request) error {
 
 // forwarding reports whether a field is one by which proxies speak for clients.
 func forwarding(name string) bool {
+	if first := name[0] | 0x20; first != 'x' && first != 'f' {
+		return false
+	}
 	const x = "X-Forwarded-"
 	return len(name) > len(x) && strings.EqualFold(name[:len(x)], x) ||
 		strings.EqualFold(name, "Forwarded") || strings.EqualFold(name, "X-Real-Ip")

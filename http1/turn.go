@@ -1,0 +1,130 @@
+package http1
+
+import "syscall"
+
+// turnEnd is why a connection's turn in the poller ended.
+type turnEnd int
+
+const (
+	turnTimeout turnEnd = iota // the deadline has passed
+	turnInput                  // a request has begun that cannot be answered at once
+	turnLast                   // a response was the last
+	turnGone                   // the client has ended, or reading failed
+)
+
+// turn is one call of Go's poller: it is called when there may be something to read, and returns false to be called again.
+//
+// Requests that are there as a whole are answered here, inside of the call. That saves a system call for each: between
+// two calls of RawConn.Read an arrival can be missed, so each has to begin with trying to read, in vain as a rule; within
+// one, none is missed, and a connection waits without having tried. Meanwhile the poller's lock for readers is held, so
+// nothing in here may read in another way, nor close the connection from another goroutine (shut).
+func (c *conn) turn(fd uintptr) bool {
+	c.idle.Store(false)
+	for {
+		c.take()
+		room := c.call.in.room()
+		n, err := transfer(syscall.SYS_READ, fd, room)
+		switch {
+		case err == syscall.EAGAIN:
+			c.untake()
+			return !c.rest()
+		case err != nil || n == 0:
+			c.untake()
+			c.end = turnGone
+			return true
+		}
+		c.call.in.filled(n)
+		if !c.parse() || !c.call.complete() {
+			c.end = turnInput
+			return true
+		}
+		if !c.answer() {
+			c.end = turnLast
+			return true
+		}
+		if c.call != nil { // there is more than one request
+			c.end = turnInput
+			return true
+		}
+		if n < len(room) { // else there may be more, which nobody would tell of
+			return !c.rest()
+		}
+	}
+}
+
+// rest prepares for a wait and reports whether the connection may wait.
+func (c *conn) rest() bool {
+	until := after(c.accepted, c.s.o.HeaderTimeout)
+	if c.requests > 0 {
+		c.idle.Store(true)
+		if c.s.parting.Load() {
+			c.end = turnGone
+			return false
+		}
+		until = after(c.now, c.s.o.Keepalive)
+	}
+	c.readBy.at(until, c.s.epoch)
+	c.end = turnTimeout
+	return true
+}
+
+// await waits for a request that cannot be answered at once, or for the end, and answers the others. A new connection
+// has the time of a head for all of the first head, a used one may be idle for the time of keep-alive.
+func (c *conn) await() turnEnd {
+	for {
+		if !c.rest() {
+			return c.end
+		}
+		err := c.raw.Read(c.tryTurn)
+		c.idle.Store(false)
+		switch {
+		case err == nil:
+			return c.end
+		case !c.readBy.early(err, c.s):
+			return turnGone
+		}
+	}
+}
+
+// awaitBytes is await for connections without a descriptor.
+func (c *conn) awaitBytes() turnEnd {
+	if !c.rest() {
+		return c.end
+	}
+	c.take()
+	n, err := c.read(c.call.in.room())
+	c.idle.Store(false)
+	if err != nil {
+		c.untake()
+		return turnGone
+	}
+	c.call.in.filled(n)
+	return turnInput
+}
+
+// parse reads what is in the input of the request's head and reports whether it is settled: complete or refused.
+func (c *conn) parse() (settled bool) {
+	call := c.call
+	if !call.begun {
+		call.begin(c)
+	}
+	if !call.settled {
+		var done bool
+		done, call.bad = call.head.parse(&call.in, &c.s.o.Limits, &call.Request.Fields)
+		call.settled = done || call.bad != nil
+	}
+	return call.settled
+}
+
+// take takes a call from the pool, unless there is one.
+func (c *conn) take() {
+	if c.call == nil {
+		c.call, _ = c.s.calls.Get().(*Call)
+	}
+}
+
+// untake gives back a call that was not begun.
+func (c *conn) untake() {
+	c.s.calls.Put(c.call)
+	c.call = nil
+}
