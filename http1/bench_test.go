@@ -46,7 +46,7 @@ func BenchmarkRequest(b *testing.B) {
 			c := newConn(&endless{request: []byte(raw)}, s)
 			b.ReportAllocs()
 			for b.Loop() {
-				if !c.next() {
+				if again, _ := c.next(); !again {
 					b.Fatal("the connection ends")
 				}
 			}

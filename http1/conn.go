@@ -43,7 +43,10 @@ type conn struct {
 	clean bool // the peer said that it sends no more
 	ended bool // the peer has ended, or was told so: nothing is to be read
 
-	end turnEnd // of the last turn
+	end   turnEnd       // of the last turn
+	stays bool          // it could not be parked
+	place place         // in the lot
+	woken time.Duration // when it left the lot the last time, on the server's clock
 
 	// What tryRead and tryWrite, made once to save the allocations, work on and return.
 	tryTurn, tryRead, tryWrite func(fd uintptr) bool
@@ -70,20 +73,28 @@ func newConn(nc net.Conn, s *Server) *conn {
 	return c
 }
 
-// serve answers the connection's requests and closes it.
+// serve answers the connection's requests until it is closed or parked.
 func (c *conn) serve() {
-	defer c.leave()
 	defer func() {
 		if p := recover(); p != nil {
 			c.s.o.Log.Error("a connection's goroutine panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 			c.closeNow()
+			c.leave()
 		}
 	}()
-	for c.next() {
+	for {
+		again, parked := c.next()
+		if parked {
+			return // another goroutine may have the connection already
+		}
+		if !again {
+			break
+		}
 	}
 	if c.taken.Load() == nil {
 		c.hangUp()
 	}
+	c.leave()
 }
 
 // leave ends the goroutine's part in the connection.
@@ -95,23 +106,30 @@ func (c *conn) leave() {
 	c.s.remove(c)
 }
 
-// next waits for a request and answers it, or several, and reports whether another may follow.
-func (c *conn) next() bool {
+// next waits for a request and answers it, or several. It reports whether another may follow, and whether the connection
+// was parked, which is the end of the goroutine's part in it.
+func (c *conn) next() (again, parked bool) {
 	if c.call == nil {
 		wait := c.await
 		if c.raw == nil {
 			wait = c.awaitBytes
 		}
-		if end := wait(); end != turnInput {
-			c.ended = end != turnLast
-			return false
+		switch wait() {
+		case turnInput:
+		case turnParked:
+			return false, true
+		case turnLast:
+			return false, false
+		default:
+			c.ended = true
+			return false, false
 		}
 	}
 	if err := c.readHead(); err != nil {
 		c.ended = true
-		return false
+		return false, false
 	}
-	return c.answer()
+	return c.answer(), false
 }
 
 // answer answers the request whose head is settled and reports whether another may follow.

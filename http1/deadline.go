@@ -2,6 +2,7 @@ package http1
 
 import (
 	"errors"
+	"math"
 	"os"
 	"time"
 )
@@ -42,6 +43,9 @@ func (d *deadline) early(err error, s *Server) bool {
 	d.arm(s.epoch)
 	return true
 }
+
+// forever is a time that does not come.
+const forever = time.Duration(math.MaxInt64)
 
 // sooner returns the earlier of two times of which 0 means never.
 func sooner(a, b time.Duration) time.Duration {

@@ -8,7 +8,7 @@
 //
 // A request costs no allocation in the steady state. The strings of exchange.Request point into the connection's
 // buffer, which the exchange's contract allows; buffers belong to calls, which come from a pool, and a connection that
-// waits for its next request has none. Deadlines are armed lazily (deadline.go), responses that fit
+// waits for its next request has none; after a second it has no goroutine either (park.go). Deadlines are armed lazily (deadline.go), responses that fit
 // exchange.BufferSize go out in one write.
 //
 // Clients that go away while their request runs are not watched for, but Call.Gone finds out. A client may close its
@@ -67,6 +67,7 @@ type Server struct {
 	epoch   time.Time // what the clock of deadlines counts from
 	date    dateCache
 	calls   sync.Pool
+	lot     lot
 	closing atomic.Bool // every response says Connection: close
 	parting atomic.Bool // connections are closed when they fall idle
 	cut     atomic.Bool // connections are closed without ceremony
@@ -80,6 +81,7 @@ type Server struct {
 // New makes a Server.
 func New(o Options) *Server {
 	s := &Server{o: o, epoch: time.Now().Add(-time.Second), conns: make(map[*conn]struct{}), empty: make(chan struct{})}
+	s.lot.s = s
 	s.calls.New = func() any { return newCall() }
 	return s
 }
@@ -112,6 +114,7 @@ func (s *Server) CloseConnections() { s.closing.Store(true) }
 // request that crosses with it on the wire is lost.
 func (s *Server) CloseIdle() {
 	s.parting.Store(true)
+	s.lot.empty(forever)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {
@@ -125,6 +128,7 @@ func (s *Server) CloseIdle() {
 // tells when the last is gone. It always returns nil.
 func (s *Server) Close() error {
 	s.cut.Store(true)
+	s.lot.empty(forever)
 	s.mu.Lock()
 	all := slices.Collect(maps.Keys(s.conns))
 	s.mu.Unlock()
@@ -147,6 +151,7 @@ func (s *Server) remove(c *conn) {
 
 func (s *Server) checkEmpty() {
 	if s.served && len(s.conns) == 0 {
+		s.lot.close()
 		close(s.empty)
 	}
 }

@@ -1,6 +1,10 @@
 package http1
 
-import "syscall"
+import (
+	"errors"
+	"os"
+	"syscall"
+)
 
 // turnEnd is why a connection's turn in the poller ended.
 type turnEnd int
@@ -10,6 +14,7 @@ const (
 	turnInput                  // a request has begun that cannot be answered at once
 	turnLast                   // a response was the last
 	turnGone                   // the client has ended, or reading failed
+	turnParked                 // the connection is parked
 )
 
 // turn is one call of Go's poller: it is called when there may be something to read, and returns false to be called again.
@@ -62,6 +67,12 @@ func (c *conn) rest() bool {
 			return false
 		}
 		until = after(c.now, c.s.o.Keepalive)
+		switch {
+		case c.woken > c.now: // something has arrived, be it at the very end of keep-alive
+			until = c.woken + parkAfter
+		case c.raw != nil && !c.stays:
+			until = min(until, c.now+parkAfter)
+		}
 	}
 	c.readBy.at(until, c.s.epoch)
 	c.end = turnTimeout
@@ -80,10 +91,33 @@ func (c *conn) await() turnEnd {
 		switch {
 		case err == nil:
 			return c.end
-		case !c.readBy.early(err, c.s):
+		case c.readBy.early(err, c.s):
+		case !errors.Is(err, os.ErrDeadlineExceeded) || c.requests == 0:
 			return turnGone
+		default:
+			if end := c.park(); end != turnTimeout {
+				return end
+			}
 		}
 	}
+}
+
+// park parks the connection, unless keep-alive is at its end. It reports turnTimeout where that cannot be done, and the
+// connection must wait in its goroutine.
+func (c *conn) park() turnEnd {
+	until := after(c.now, c.s.o.Keepalive)
+	if c.stays || c.s.now() >= until {
+		return turnGone
+	}
+	c.idle.Store(true)
+	if c.s.parting.Load() {
+		return turnGone
+	}
+	if c.s.lot.park(c, until) {
+		return turnParked
+	}
+	c.stays = true
+	return turnTimeout
 }
 
 // awaitBytes is await for connections without a descriptor.
