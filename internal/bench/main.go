@@ -25,74 +25,65 @@ const (
 )
 
 func main() {
-	if len(os.Args) == 3 && (os.Args[1] == "native" || os.Args[1] == "front") {
+	if len(os.Args) == 3 && slices.Contains([]string{"native", "front", "pair", "inherit"}, os.Args[1]) {
 		serveHere(os.Args[1], os.Args[2])
 		return
 	}
 	seconds := flag.Float64("seconds", 3, "how long to load each server")
 	clients := flag.Int("clients", 64, "connections at a time")
 	binary := flag.String("appserver", "./appserver", "the appserver to measure")
-	only := flag.String("only", "", "measure the servers whose names contain this, and the native ones")
+	only := flag.String("only", "", "measure the groups, or servers with the first of their group, whose names contain this")
 	guest := flag.String("guest", "testdata/wasm/hello.wasm", "the guest to serve")
+	echo := flag.String("echo", "testdata/wasm/echo.wasm", "the guest for requests with a body")
 	flag.Parse()
-	chosen := slices.DeleteFunc(cases(*binary, *guest), func(c benchCase) bool {
-		return !strings.Contains(c.name, *only) && !strings.Contains(c.name, "native")
-	})
-	if err := compare(chosen, *clients, time.Duration(*seconds*float64(time.Second))); err != nil {
+	if err := run(&servers{binary: *binary, guest: *guest, echo: *echo}, *only, *clients, time.Duration(*seconds*float64(time.Second))); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-// benchCase is one server under one kind of load.
-type benchCase struct {
-	name      string
-	keepAlive bool
-	argv      func(addr string) []string
+func run(s *servers, only string, clients int, d time.Duration) (err error) {
+	if s.dir, err = os.MkdirTemp("", "appserver-bench-"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(s.dir)
+	group := ""
+	chosen := slices.DeleteFunc(s.cases(), func(c benchCase) bool {
+		first := c.group != group
+		group = c.group
+		return !first && !strings.Contains(c.group+": "+c.name, only)
+	})
+	return compare(chosen, clients, d)
 }
 
-func cases(binary, guest string) []benchCase {
-	self := "/proc/self/exe"
-	native := func(addr string) []string { return []string{self, "native", addr} }
-	front := func(addr string) []string { return []string{self, "front", addr} }
-	serve := func(extra ...string) func(string) []string {
-		return func(addr string) []string {
-			argv := []string{binary, "serve", guest, "--bind", addr, "--log-level", "warn", "--log-format", "logfmt"}
-			return append(argv, extra...)
-		}
-	}
-	return []benchCase{
-		{"native net/http, keep-alive", true, native},
-		{"http1 alone, native handler, keep-alive", true, front},
-		{"threaded, 1 worker x 4, shared", true, serve("-w", "1", "-k", "threaded", "--threads", "4", "--guest-isolation", "shared")},
-		{"threaded, 1 worker x 4, reset", true, serve("-w", "1", "-k", "threaded", "--threads", "4", "--guest-isolation", "reset")},
-		{"threaded, 1 worker x 4, shared, no interrupt", true, serve("-w", "1", "-k", "threaded", "--threads", "4", "--guest-isolation", "shared", "--guest-interrupt", "off")},
-		{"threaded, 2 workers x 4, keep-alive", true, serve("-w", "2", "-k", "threaded", "--threads", "4")},
-		{"native net/http, close", false, native},
-		{"sync, 1 worker, close", false, serve("-w", "1", "-k", "sync")},
-		{"sync, 2 workers, close", false, serve("-w", "2", "-k", "sync")},
-		{"threaded, 2 workers x 4, close", false, serve("-w", "2", "-k", "threaded", "--threads", "4")},
-	}
-}
-
-// compare measures all cases and prints the table. The first case of each kind of load is what others are divided by.
+// compare measures all cases and prints the table. The first case of each group is what the others are divided by.
 func compare(all []benchCase, clients int, d time.Duration) error {
 	if err := pinLoad(); err != nil {
 		return err
 	}
-	fmt.Printf("%d connections, %v each, server on core %d, load on core %d, %s\n\n", clients, d, serverCore, loadCore, runtime.Version())
-	fmt.Printf("%-46s %10s %12s %8s %9s %9s %6s\n", "server", "req/s", "cpu us/req", "ratio", "p50 ms", "p99 ms", "lost")
-	base := map[bool]float64{}
+	fmt.Printf("%d connections, %v each, server on core %d, load on core %d, %s\n", clients, d, serverCore, loadCore, runtime.Version())
+	var base *result
+	group := ""
 	for _, c := range all {
-		r, err := measure(context.Background(), c, clients, d)
+		if c.group != group {
+			group, base = c.group, nil
+			fmt.Printf("\n%-46s %10s %12s %8s %9s %9s %6s\n", group, "req/s", "cpu us/req", "ratio", "p50 ms", "p99 ms", "lost")
+		}
+		if c.clients == 0 {
+			c.clients = clients
+		}
+		r, err := measure(context.Background(), c, base, d)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
-		if base[c.keepAlive] == 0 {
-			base[c.keepAlive] = r.cpu
+		if r == nil {
+			fmt.Printf("%-46s skipped: not installed\n", c.name)
+			continue
 		}
-		fmt.Printf("%-46s %10.0f %12.1f %8.2f %9.2f %9.2f %6d\n", c.name, r.rate, r.cpu, r.cpu/base[c.keepAlive],
-			ms(r.p50), ms(r.p99), r.lost)
+		if base == nil {
+			base = r
+		}
+		fmt.Printf("%-46s %10.0f %12.1f %8.2f %9.2f %9.2f %6d\n", c.name, r.rate, r.cpu, r.cpu/base.cpu, ms(r.p50), ms(r.p99), r.lost)
 	}
 	return nil
 }

@@ -26,21 +26,32 @@ type result struct {
 	lost      int
 }
 
-// measure starts a case's server, warms it up, loads it and stops it.
-func measure(ctx context.Context, c benchCase, clients int, d time.Duration) (*result, error) {
+// measure starts a case's server, warms it up, loads it and stops it. It returns nil where the server is not installed. base
+// is what the first of the group took.
+func measure(ctx context.Context, c benchCase, base *result, d time.Duration) (*result, error) {
 	addr, err := freeAddr()
 	if err != nil {
 		return nil, err
 	}
-	server, err := startPinned(c.argv(addr))
+	argv := c.argv(addr)
+	if argv == nil {
+		return nil, nil
+	}
+	server, err := startPinned(argv)
 	if err != nil {
 		return nil, err
 	}
 	defer stop(server)
-	if err := waitFor(ctx, addr); err != nil {
+	if c.raw == "" {
+		c.raw = keepAliveRequest
+	}
+	if err := waitFor(ctx, addr, c.raw); err != nil {
 		return nil, err
 	}
-	plan := load.Plan{Addr: addr, Clients: clients, KeepAlive: c.keepAlive, Raw: request(c.keepAlive), Check: load.Status(200)}
+	plan := load.Plan{Addr: addr, Clients: c.clients, KeepAlive: c.raw != closeRequest, Raw: c.raw, Check: load.Status(200)}
+	if c.halfLoad {
+		plan.Pace = time.Duration(float64(c.clients) / (base.rate / 2) * float64(time.Second))
+	}
 	runFor(ctx, plan, d/4)
 	before := treeCPU(server.Process.Pid)
 	report := runFor(ctx, plan, d)
@@ -53,13 +64,6 @@ func measure(ctx context.Context, c benchCase, clients int, d time.Duration) (*r
 		cpu:  float64(used.Microseconds()) / float64(report.Done),
 		p50:  report.Quantile(0.5), p99: report.Quantile(0.99), lost: report.Lost,
 	}, nil
-}
-
-func request(keepAlive bool) string {
-	if keepAlive {
-		return "GET / HTTP/1.1\r\nHost: bench\r\n\r\n"
-	}
-	return "GET / HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n"
 }
 
 func runFor(ctx context.Context, plan load.Plan, d time.Duration) *load.Report {
@@ -104,10 +108,10 @@ func stop(cmd *exec.Cmd) {
 	cmd.Wait()
 }
 
-func waitFor(ctx context.Context, addr string) error {
+func waitFor(ctx context.Context, addr, raw string) error {
 	deadline := time.Now().Add(20 * time.Second)
 	for {
-		resp, err := load.Get(ctx, addr, "/")
+		resp, err := load.Do(ctx, addr, raw)
 		if err == nil && resp.Status == 200 {
 			return nil
 		}

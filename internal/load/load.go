@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -24,6 +25,8 @@ type Plan struct {
 	KeepAlive bool
 	// Requests bounds the number of requests of each client; 0 goes on until the context is done.
 	Requests int
+	// Pace is the least time between the beginnings of two requests of a client; 0 sends as fast as answers come.
+	Pace time.Duration
 	// Check judges a response; an error counts as a bad one.
 	Check func(*Response) error
 	// RefusedOK ends a client without an error when a dial is refused: the server has closed its port.
@@ -102,12 +105,17 @@ type client struct {
 
 func (c *client) run(ctx context.Context) {
 	raw := []byte(c.plan.Raw)
+	next := time.Now().Add(time.Duration(rand.Int64N(int64(c.plan.Pace) + 1))) // clients do not march in step
 	for n := 0; ctx.Err() == nil && (c.plan.Requests == 0 || n < c.plan.Requests); n++ {
 		if c.conn == nil && !c.dial() {
 			if c.plan.RefusedOK && c.report.Refused > 0 {
 				return
 			}
 			continue
+		}
+		if c.plan.Pace > 0 {
+			time.Sleep(time.Until(next))
+			next = next.Add(c.plan.Pace)
 		}
 		c.exchange(raw)
 	}
