@@ -1,7 +1,9 @@
 package arbiter
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"slices"
 
 	"github.com/appserver-go/appserver/internal/fault"
@@ -82,6 +84,26 @@ func (a *Arbiter) ReopenLogs(ctx context.Context) error {
 		return err
 	}
 	return failed
+}
+
+// Renew replaces the secrets of the present generation, in its workers and for those to come. It is for certificates and
+// keys that change while nothing else does. Where the present secrets are not the old ones, a reload was faster, and has
+// read what there is by itself: nothing is done then.
+func (a *Arbiter) Renew(ctx context.Context, old, secrets json.RawMessage) error {
+	if err := fitSecrets(secrets); err != nil {
+		return err
+	}
+	return a.do(ctx, func() {
+		if old == nil || !bytes.Equal(a.gen.secrets, old) {
+			return
+		}
+		a.gen.secrets = secrets
+		for _, w := range a.workers {
+			if w.spec.gen == a.gen && w.state >= booted && !w.reaped {
+				w.send(secretsMessage(secrets))
+			}
+		}
+	})
 }
 
 // Drain does what SIGWINCH does to a server that has no terminal: all workers finish and exit, the sockets stay open, and

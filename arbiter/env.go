@@ -101,7 +101,7 @@ type spec struct {
 // start returns the message that tells a worker everything. The numbers of its descriptors follow the order in which
 // files lists them.
 func (s *spec) start() proto.Message {
-	m := proto.Start{Config: s.gen.config, Generation: s.gen.number, Age: s.age, Slot: s.slot, Check: s.check}
+	m := proto.Start{Config: s.gen.config, Generation: s.gen.number, Age: s.age, Slot: s.slot, Check: s.check, Secrets: s.gen.secrets != nil}
 	fd := proto.FirstFreeFD
 	for _, sock := range s.gen.sockets.Sockets() {
 		m.Listeners = append(m.Listeners, proto.Listener{FD: fd, Name: sock.Name()})

@@ -86,6 +86,9 @@ func (a *Arbiter) greet(w *worker, h *proto.Hello) error {
 	}
 	w.state = booted
 	w.send(w.spec.start())
+	if secrets := w.spec.gen.secrets; secrets != nil {
+		w.send(secretsMessage(secrets))
+	}
 	return nil
 }
 

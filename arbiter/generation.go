@@ -16,6 +16,7 @@ type generation struct {
 	workers     int    // as configured: signals may have changed the number of slots since
 	batch       int
 	config      json.RawMessage
+	secrets     json.RawMessage // nil for none
 	sockets     *sockets.Set
 	artifact    *os.File
 	threads     int
@@ -33,7 +34,7 @@ type limits struct {
 // newGeneration makes a generation of settings that were checked.
 func newGeneration(number uint64, s *Settings) *generation {
 	return &generation{
-		number: number, workers: s.Workers, batch: s.ReloadBatch, config: s.Config, sockets: s.Sockets,
+		number: number, workers: s.Workers, batch: s.ReloadBatch, config: s.Config, secrets: s.Secrets, sockets: s.Sockets,
 		artifact: s.Artifact, threads: s.Threads, autoUpgrade: s.AutoUpgrade,
 		limits: limits{
 			timeout: s.Timeout, abortGrace: s.AbortGrace, workerTimeout: s.WorkerTimeout, bootTimeout: s.BootTimeout,
@@ -48,7 +49,22 @@ func (g *generation) fits() error {
 	if _, err := proto.Encode(first.start()); err != nil {
 		return fault.New("shorten the largest settings", "hand the settings to a worker: %w", err)
 	}
+	return fitSecrets(g.secrets)
+}
+
+// fitSecrets reports secrets that are too large for the message that carries them.
+func fitSecrets(data json.RawMessage) error {
+	if data == nil {
+		return nil
+	}
+	if _, err := proto.Encode(secretsMessage(data)); err != nil {
+		return fault.New("", "hand the secrets to a worker: %w", err)
+	}
 	return nil
+}
+
+func secretsMessage(data json.RawMessage) proto.Message {
+	return proto.Message{Type: proto.TypeSecrets, Secrets: &proto.Secrets{Data: data}}
 }
 
 // closeFiles frees the guest's bytes and what workers have shared: no worker will be started with them. Those that run

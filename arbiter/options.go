@@ -93,6 +93,8 @@ type Settings struct {
 
 	// Config is handed to the workers as it is.
 	Config json.RawMessage
+	// Secrets are handed to the workers in a message of their own, and shown to nobody; nil means that there are none.
+	Secrets json.RawMessage
 	// Sockets are the listening sockets. Run closes and unlinks them.
 	Sockets *sockets.Set
 	// Artifact is a sealed memfd with the guest's bytes, or nil. The arbiter closes it when no worker will be started with

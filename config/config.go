@@ -77,8 +77,36 @@ type Config struct {
 	LimitRequestFieldSize int `mapstructure:"limit_request_field_size"`
 	// LimitRequestBody is the size of the largest request body in bytes; 0 means no limit.
 	LimitRequestBody Size `mapstructure:"limit_request_body"`
-	// ForwardedAllowIPs are the peers whose X-Forwarded-* fields are believed: addresses, CIDR blocks or "*".
+
+	// Certfile is the path of the server's certificate with its chain, in PEM; empty means no TLS.
+	Certfile string `mapstructure:"certfile"`
+	// Keyfile is the path of its private key; empty means that Certfile holds it as well.
+	Keyfile string `mapstructure:"keyfile"`
+	// CACerts is the path of the certificates of those who sign clients' certificates.
+	CACerts string `mapstructure:"ca_certs"`
+	// CertReqs is "none", "optional" or "required": whether clients must have a certificate.
+	CertReqs string `mapstructure:"cert_reqs"`
+	// TLSMinVersion is "1.2" or "1.3".
+	TLSMinVersion string `mapstructure:"tls_min_version"`
+	// HTTPProtocols are "h1" and "h2", what is offered over TLS, the preferred first.
+	HTTPProtocols []string `mapstructure:"http_protocols"`
+	// HTTP2Cleartext is "off" or "prior-knowledge": whether HTTP/2 is spoken without TLS.
+	HTTP2Cleartext string `mapstructure:"http2_cleartext"`
+	// HTTP2MaxConcurrentStreams bounds the open requests of an HTTP/2 connection.
+	HTTP2MaxConcurrentStreams int `mapstructure:"http2_max_concurrent_streams"`
+
+	// ForwardedAllowIPs are the peers whose word about the client is taken: addresses, CIDR blocks or "*".
 	ForwardedAllowIPs []string `mapstructure:"forwarded_allow_ips"`
+	// SecureSchemeHeaders are fields by which such peers tell that the client speaks https: "Name=value".
+	SecureSchemeHeaders []string `mapstructure:"secure_scheme_headers"`
+	// RealIPHeader is the field that has the client's address; empty means that the peer's is taken.
+	RealIPHeader string `mapstructure:"real_ip_header"`
+	// RealHostHeader is the field that has the host the client asked for; empty means that Host is taken.
+	RealHostHeader string `mapstructure:"real_host_header"`
+	// ProxyProtocol is "off", "v1", "v2" or "auto": the version of the PROXY headers that connections begin with.
+	ProxyProtocol string `mapstructure:"proxy_protocol"`
+	// ProxyAllowIPs are the peers whose connections begin with PROXY headers: addresses, CIDR blocks or "*".
+	ProxyAllowIPs []string `mapstructure:"proxy_allow_ips"`
 
 	// Upstream is the URL that requests go to which an http-wasm guest passes on; empty answers them with 404.
 	Upstream string `mapstructure:"upstream"`

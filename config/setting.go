@@ -69,6 +69,8 @@ const (
 	SectionWorkers Section = "Workers"
 	SectionTimes   Section = "Times"
 	SectionLimits  Section = "Limits"
+	SectionTLS     Section = "TLS"
+	SectionTrust   Section = "Trust"
 	SectionProcess Section = "Process"
 	SectionReload  Section = "Reload"
 	SectionLogs    Section = "Logs"
@@ -142,7 +144,7 @@ func Lookup(key string) (Setting, bool) {
 func Settings() []Setting {
 	var all []Setting
 	for _, rows := range [][]Setting{
-		serverSettings(), workerSettings(), timeSettings(), limitSettings(), processSettings(), reloadSettings(), logSettings(),
+		serverSettings(), workerSettings(), timeSettings(), limitSettings(), tlsSettings(), trustSettings(), processSettings(), reloadSettings(), logSettings(),
 		guestSettings(), guestWorld(), hookSettings(),
 	} {
 		all = append(all, rows...)
@@ -153,7 +155,7 @@ func Settings() []Setting {
 // Sections returns the sections in the order in which they are shown.
 func Sections() []Section {
 	return []Section{
-		SectionServer, SectionWorkers, SectionTimes, SectionLimits, SectionProcess, SectionReload, SectionLogs, SectionGuest,
+		SectionServer, SectionWorkers, SectionTimes, SectionLimits, SectionTLS, SectionTrust, SectionProcess, SectionReload, SectionLogs, SectionGuest,
 		SectionHooks,
 	}
 }

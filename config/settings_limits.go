@@ -114,13 +114,6 @@ func limitSettings() []Setting {
 			Doc:  "Larger ones are answered with 413.",
 		},
 		{
-			Key: "forwarded_allow_ips", Section: SectionLimits, Kind: List, Reload: Workers,
-			Default: "127.0.0.1,::1", Fallback: "FORWARDED_ALLOW_IPS",
-			Help: "proxies whose X-Forwarded fields are believed: addresses, networks or *",
-			Doc: "Networks are written like `10.0.0.0/8`. From any other peer the fields are not believed. `*` is for servers " +
-				"that only a proxy can reach. The environment variable `FORWARDED_ALLOW_IPS` replaces the default.",
-		},
-		{
 			Key: "upstream", Section: SectionLimits, Kind: String, Reload: Workers,
 			Help: "URL of the server for requests that an http-wasm guest passes on",
 			Doc:  "Without it they are answered with 404.",

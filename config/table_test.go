@@ -119,6 +119,9 @@ func TestDefault(t *testing.T) {
 		GracefulTimeout: 30 * time.Second, Keepalive: 5 * time.Second, KeepaliveRequests: 1000, HeaderTimeout: 10 * time.Second,
 		StallTimeout: 30 * time.Second, DisconnectGrace: time.Second, WebSocketTimeout: 10 * time.Minute, LimitRequestLine: 8190, LimitRequestFields: 100, LimitRequestFieldSize: 8190,
 		LimitRequestBody: 10_000_000, ForwardedAllowIPs: []string{"127.0.0.1", "::1"}, Umask: 0o22, Upgrade: "manual", ReloadEngine: "auto",
+		CertReqs: "none", TLSMinVersion: "1.2", HTTPProtocols: []string{"h2", "h1"}, HTTP2Cleartext: "off", HTTP2MaxConcurrentStreams: 100,
+		SecureSchemeHeaders: []string{"X-Forwarded-Protocol=ssl", "X-Forwarded-Proto=https", "X-Forwarded-Ssl=on"},
+		RealIPHeader:        "X-Forwarded-For", ProxyProtocol: "off", ProxyAllowIPs: []string{"127.0.0.1", "::1"},
 		LogLevel: "info", LogFormat: "auto", ErrorLog: "-", ControlSocket: "auto", HookTimeout: 10 * time.Second,
 		AccessLogFormat: `%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"`,
 		Guest: Guest{

@@ -30,6 +30,8 @@ func (c *Config) Validate(classes []string) error {
 		c.checkReady,
 		c.checkAddresses,
 		c.checkListenMode,
+		c.checkTLS,
+		c.checkTrust,
 		c.checkUpstream,
 		c.checkEnvironments,
 		c.checkMemory,

@@ -14,9 +14,7 @@ import (
 type Call struct {
 	exchange.Exchange
 
-	// Scratch is room for strings that the handler makes for the request, such as its ID. They live as long as the call.
-	Scratch [64]byte
-
+	room     [64]byte
 	conn     *conn
 	deadline time.Duration // of the running request on the server's clock; 0 means none
 	begun    bool          // the head is being read
@@ -33,6 +31,12 @@ func newCall() *Call {
 	c.in.buf = make([]byte, minInput)
 	return c
 }
+
+// X returns the exchange.
+func (c *Call) X() *exchange.Exchange { return &c.Exchange }
+
+// Room is where the handler can put strings that it makes for the request, such as its ID. They live as long as the call.
+func (c *Call) Room() []byte { return c.room[:] }
 
 // NetConn returns the connection as the listener given to Serve returned it.
 func (c *Call) NetConn() net.Conn { return c.conn.nc }
@@ -55,7 +59,7 @@ func (c *Call) BodyErr() error { return c.body.failed() }
 // begin prepares c for the head of a request.
 func (c *Call) begin(nc *conn) {
 	c.conn, c.begun, c.settled, c.bad = nc, true, false, nil
-	c.head.reset(&nc.s.o.Limits)
+	c.head.reset(&nc.s.o.Limits, nc.scheme)
 	c.Request.Fields = c.Request.Fields[:0]
 }
 
@@ -69,7 +73,7 @@ func (c *Call) complete() bool {
 func (c *Call) fill() {
 	h := &c.head
 	c.Request = exchange.Request{
-		Method: h.method, Target: h.target, Proto: h.proto(), Scheme: "http", Host: h.host,
+		Method: h.method, Target: h.target, Proto: h.proto(), Scheme: c.conn.scheme, Host: h.host,
 		Fields: c.Request.Fields, Trailers: c.Request.Trailers[:0],
 		Body: &c.body, ContentLength: h.bodyLength(),
 		Upgrade:    h.offer(),

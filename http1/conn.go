@@ -15,6 +15,7 @@ import (
 
 	"github.com/appserver-go/appserver/internal/hangup"
 	"github.com/appserver-go/appserver/internal/httprules"
+	"github.com/appserver-go/appserver/internal/link"
 )
 
 // writePiece is how much is written under one stall timeout: a peer must take it within that time.
@@ -23,9 +24,13 @@ const writePiece = 64 << 10
 // conn is a client's connection. Its goroutine owns it, save for the atomic fields and Close of nc.
 type conn struct {
 	nc            net.Conn
+	stream        net.Conn        // carries HTTP: nc, or TLS over it
 	raw           syscall.RawConn // of nc; nil where it has none
+	direct        bool            // HTTP is read from raw
+	opened        bool            // what lies before HTTP is taken off
 	s             *Server
 	remote, local string // as exchange.Request has them: no remote on unix sockets
+	scheme        string
 
 	accepted time.Duration // on the server's clock
 	now      time.Duration // the latest reading of it while a response was sent
@@ -53,24 +58,50 @@ type conn struct {
 	dst, src                   []byte
 	n                          int
 	err                        error
+	first                      [1]byte
 }
 
 func newConn(nc net.Conn, s *Server) *conn {
-	c := &conn{nc: nc, s: s, accepted: s.now()}
+	c := &conn{nc: nc, stream: nc, s: s, scheme: "http", accepted: s.now()}
 	c.now = c.accepted
 	c.readBy.set, c.writeBy.set = nc.SetReadDeadline, nc.SetWriteDeadline
 	if sc, ok := nc.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
-			c.raw, c.tryTurn, c.tryRead, c.tryWrite = raw, c.turn, c.readOnce, c.writeOnce
+			c.raw, c.direct, c.tryTurn, c.tryRead, c.tryWrite = raw, true, c.turn, c.readOnce, c.writeOnce
 		}
 	}
-	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
-		c.remote = a.String()
-	}
-	if a := nc.LocalAddr(); a != nil {
-		c.local = a.String()
-	}
+	c.remote, c.local = link.Addresses(nc)
 	return c
+}
+
+// open has what lies before HTTP taken off the connection and reports whether HTTP/1 is what follows.
+func (c *conn) open() bool {
+	if c.s.o.Open == nil || c.opened {
+		return true
+	}
+	c.opened = true
+	var until time.Time
+	if t := after(c.accepted, c.s.o.HeaderTimeout); t > 0 {
+		until = c.s.epoch.Add(t)
+	}
+	l := c.s.o.Open(c.nc, until)
+	switch {
+	case l == nil:
+		return false
+	case l.HTTP2:
+		c.s.o.HTTP2(l)
+		return false
+	}
+	c.remote, c.local, c.scheme = l.Remote, l.Local, l.Scheme
+	if l.Stream != c.nc {
+		c.stream, c.direct, c.writeBy.exact = l.Stream, false, true
+	}
+	if len(l.Early) > 0 {
+		c.take()
+		c.call.in.reserve(len(l.Early))
+		c.call.in.filled(copy(c.call.in.room(), l.Early))
+	}
+	return true
 }
 
 // serve answers the connection's requests until it is closed or parked.
@@ -82,6 +113,11 @@ func (c *conn) serve() {
 			c.leave()
 		}
 	}()
+	if !c.open() {
+		c.nc.Close()
+		c.leave()
+		return
+	}
 	for {
 		again, parked := c.next()
 		if parked {
@@ -111,7 +147,7 @@ func (c *conn) leave() {
 func (c *conn) next() (again, parked bool) {
 	if c.call == nil {
 		wait := c.await
-		if c.raw == nil {
+		if !c.direct {
 			wait = c.awaitBytes
 		}
 		switch wait() {
@@ -212,8 +248,8 @@ func (c *conn) read(p []byte) (int, error) {
 }
 
 func (c *conn) readBlocking(p []byte) (int, error) {
-	if c.raw == nil {
-		n, err := c.nc.Read(p)
+	if !c.direct {
+		n, err := c.stream.Read(p)
 		if n > 0 {
 			err = nil // it comes again
 		}
@@ -278,8 +314,8 @@ func (c *conn) writePieces(p []byte, now time.Duration) error {
 }
 
 func (c *conn) writeBlocking(p []byte) (int, error) {
-	if c.raw == nil {
-		return c.nc.Write(p)
+	if !c.direct {
+		return c.stream.Write(p)
 	}
 	c.src, c.n, c.err = p, 0, nil
 	if err := c.raw.Write(c.tryWrite); err != nil {
@@ -329,6 +365,9 @@ func (c *conn) shut() {
 
 // hangUp closes the connection in a way that lets the peer read the last response.
 func (c *conn) hangUp() {
+	if end, ok := c.stream.(interface{ CloseWrite() error }); ok && c.stream != c.nc && !c.s.cut.Load() && !c.stuck && !c.reset {
+		_ = end.CloseWrite() // TLS's end of the stream; without it the peer would take the last response for cut off
+	}
 	switch {
 	case c.s.cut.Load(), c.ended, c.stuck:
 	case c.reset:

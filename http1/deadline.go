@@ -14,13 +14,14 @@ import (
 type deadline struct {
 	want  time.Duration
 	armed time.Duration
+	exact bool                  // a deadline that fires too early does harm
 	set   func(time.Time) error // SetReadDeadline or SetWriteDeadline
 }
 
 // at makes the deadline t.
 func (d *deadline) at(t time.Duration, epoch time.Time) {
 	d.want = t
-	if t != 0 && (d.armed == 0 || t < d.armed) {
+	if t != 0 && (d.armed == 0 || t < d.armed) || d.exact && t != d.armed {
 		d.arm(epoch)
 	}
 }

@@ -16,7 +16,7 @@ import (
 // parseAll reads a head from raw, given to the parser step bytes at a time.
 func parseAll(raw []byte, step int, l *Limits) (h *head, fields exchange.Fields, rest []byte, done bool, bad *httprules.Refusal) {
 	h = &head{}
-	h.reset(l)
+	h.reset(l, "http")
 	in := &input{}
 	for {
 		done, bad = h.parse(in, l, &fields)

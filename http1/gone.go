@@ -23,7 +23,7 @@ func (c *Call) Gone() bool {
 	switch {
 	case gone || !ended:
 		return gone
-	case nc.raw == nil:
+	case !nc.direct:
 		return true
 	}
 	if c.head.minor == '1' {

@@ -18,6 +18,7 @@ type head struct {
 	count   int  // field lines
 	minor   byte // of the version: '0' or '1'
 
+	scheme               string // of the connection
 	method, target, host string
 	hosts                int
 	contentTypes         int
@@ -28,7 +29,7 @@ type head struct {
 	options connOptions
 }
 
-func (h *head) reset(l *Limits) { *h = head{room: l.HeadRoom()} }
+func (h *head) reset(l *Limits, scheme string) { *h = head{room: l.HeadRoom(), scheme: scheme} }
 
 // The refusals of heads.
 var (
@@ -215,7 +216,7 @@ func (h *head) complete(l *Limits) *httprules.Refusal {
 	if h.hosts == 0 && h.minor == '1' {
 		return noHost
 	}
-	target, host, bad := httprules.Target(h.method, h.target, h.host)
+	target, host, bad := httprules.Target(h.method, h.scheme, h.target, h.host)
 	if bad != nil {
 		return bad
 	}

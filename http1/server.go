@@ -1,6 +1,6 @@
 // Package http1 is the server's own HTTP/1 front end: it reads requests from connections (RFC 9110, RFC 9112), refuses
 // the ones that must not be interpreted, and hands the rest to a function as exchanges. The worker classes run one
-// Server each. It knows no guests, slots or queues; it speaks neither TLS nor HTTP/2.
+// Server each. It knows no guests, slots or queues. TLS and HTTP/2 are others' business: see Options.Open.
 //
 // Whatever two parsers could understand in two ways is refused, and the connection closed: a Content-Length beside a
 // Transfer-Encoding, either of them twice, lines that do not end in CR LF, folded fields, blanks before a colon,
@@ -26,6 +26,7 @@ import (
 
 	"github.com/appserver-go/appserver/exchange"
 	"github.com/appserver-go/appserver/internal/httprules"
+	"github.com/appserver-go/appserver/internal/link"
 )
 
 // Limits bound a request.
@@ -39,6 +40,11 @@ type Options struct {
 	// Refused is told of each request that was answered with an error without Handler; what of the request could not be
 	// read is empty. cause quotes nothing of the request. May be nil.
 	Refused func(x *exchange.Exchange, status int, cause string)
+	// Open takes off a new connection what lies before HTTP, such as TLS, until the given time at the latest; nil means that
+	// there is nothing. It is called from the connection's goroutine. A nil Link means that the connection is to be closed.
+	Open func(nc net.Conn, until time.Time) *link.Link
+	// HTTP2 serves a Link that says so, and returns when the connection and all its requests have ended.
+	HTTP2 func(*link.Link)
 	// Limits bound requests.
 	Limits Limits
 	// Keepalive is how long an idle connection stays open; 0 closes connections after each response.

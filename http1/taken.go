@@ -36,12 +36,12 @@ func (s *sink) Hijack() (net.Conn, error) {
 		return nil, err
 	}
 	if rest != "" {
-		if _, err := c.nc.Write([]byte(rest)); err != nil {
+		if _, err := c.stream.Write([]byte(rest)); err != nil {
 			return nil, err
 		}
 	}
 	in := &s.call.in
-	t := &taken{Conn: c.nc, c: c, early: append([]byte(nil), in.unread()...)}
+	t := &taken{Conn: c.stream, c: c, early: append([]byte(nil), in.unread()...)}
 	in.skip(len(t.early))
 	t.holds.Store(2)
 	t.close = sync.OnceValue(t.end)

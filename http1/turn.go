@@ -70,7 +70,7 @@ func (c *conn) rest() bool {
 		switch {
 		case c.woken > c.now: // something has arrived, be it at the very end of keep-alive
 			until = c.woken + parkAfter
-		case c.raw != nil && !c.stays:
+		case c.direct && !c.stays:
 			until = min(until, c.now+parkAfter)
 		}
 	}
@@ -120,17 +120,28 @@ func (c *conn) park() turnEnd {
 	return turnTimeout
 }
 
-// awaitBytes is await for connections without a descriptor.
+// awaitBytes is await for connections that are not read from their descriptor. Under TLS, where idle ones are not parked,
+// they wait for one byte and have no call meanwhile.
 func (c *conn) awaitBytes() turnEnd {
 	if !c.rest() {
 		return c.end
 	}
-	c.take()
-	n, err := c.read(c.call.in.room())
+	p := c.first[:]
+	if c.stream == c.nc {
+		c.take()
+		p = c.call.in.room()
+	}
+	n, err := c.read(p)
 	c.idle.Store(false)
-	if err != nil {
+	switch {
+	case err != nil && c.call != nil:
 		c.untake()
 		return turnGone
+	case err != nil:
+		return turnGone
+	case c.call == nil:
+		c.take()
+		copy(c.call.in.room(), p[:n])
 	}
 	c.call.in.filled(n)
 	return turnInput

@@ -183,6 +183,9 @@ func (p *process) makeClass() error {
 		return err
 	}
 	p.env.Config, p.env.Service, p.env.Drain, p.env.Log = &p.config, service, p.drain, p.log()
+	if p.env.Door, err = newDoor(&p.config, &p.keys); err != nil {
+		return err
+	}
 	p.env.Closed = func() { p.send(proto.Message{Type: proto.TypeClosed}) }
 	p.class, err = factory(&p.env)
 	if err == nil {

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"github.com/appserver-go/appserver/config"
+	"github.com/appserver-go/appserver/internal/link"
 	"github.com/appserver-go/appserver/scoreboard"
 )
 
@@ -29,6 +30,8 @@ type Env struct {
 	Board *scoreboard.Board
 	// Service answers requests.
 	Service *Service
+	// Door takes off what clients put before HTTP; nil where they put nothing there.
+	Door *link.Door
 	// Drain tells when to stop.
 	Drain *Drain
 	// Closed is to be called once the class accepts no more connections.

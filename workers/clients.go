@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/appserver-go/appserver/exchange"
-	"github.com/appserver-go/appserver/http1"
 	"github.com/appserver-go/appserver/internal/httprules"
 )
 
@@ -27,7 +26,7 @@ type clients struct {
 // place is a slot as clients sees it.
 type place struct {
 	mu          sync.Mutex // so that a call is not over while it is looked at
-	call        *http1.Call
+	call        call
 	ctx         *requestContext
 	seen        bool      // it was there the last time
 	gone        time.Time // when its client was found to be
@@ -39,7 +38,7 @@ func newClients(slots int, grace time.Duration) *clients {
 }
 
 // enter notes that a call begins to run in a slot; leave must follow.
-func (c *clients) enter(slot int, call *http1.Call, ctx *requestContext) {
+func (c *clients) enter(slot int, call call, ctx *requestContext) {
 	if c.grace <= 0 {
 		return
 	}

@@ -25,6 +25,10 @@ func (p *process) listen() {
 			p.drain.Begin(Order{Grace: m.Drain.Grace, Final: m.Drain.Final})
 		case m.Type == proto.TypeReopen:
 			p.reopen()
+		case m.Type == proto.TypeSecrets:
+			if err := p.keys.set(&p.config, m.Secrets.Data); err != nil {
+				p.log().Error("Cannot take over new TLS keys, the old ones stay", "error", err.Error())
+			}
 		case m.Type == proto.TypeAccept:
 			p.listeners.choose(m.Accept.Listeners)
 		default:

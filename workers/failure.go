@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/appserver-go/appserver/exchange"
-	"github.com/appserver-go/appserver/http1"
 	"github.com/appserver-go/appserver/internal/httprules"
 	"github.com/appserver-go/appserver/scoreboard"
 )
@@ -21,7 +20,7 @@ const (
 )
 
 // classify finds out what the failure of a call means to its client.
-func classify(c *http1.Call, err error) *exchange.Failure {
+func classify(c call, err error) *exchange.Failure {
 	var f *exchange.Failure
 	body := c.BodyErr()
 	switch {

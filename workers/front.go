@@ -8,7 +8,9 @@ import (
 
 	"github.com/appserver-go/appserver/exchange"
 	"github.com/appserver-go/appserver/http1"
+	"github.com/appserver-go/appserver/http2"
 	"github.com/appserver-go/appserver/internal/fault"
+	"github.com/appserver-go/appserver/internal/httprules"
 	"github.com/appserver-go/appserver/scoreboard"
 )
 
@@ -41,10 +43,12 @@ type Front struct {
 	env     *Env
 	gate    *gate
 	slots   *Slots
-	server  *http1.Server
+	http1   *http1.Server
+	http2   *http2.Server // nil where only HTTP/1 comes in
 	timeout time.Duration
 	clients *clients
 	release func(slot int) // the gate's
+	doorLog *limiter
 
 	base context.Context // of all requests; ends when they are cut off
 	cut  context.CancelCauseFunc
@@ -63,30 +67,41 @@ func NewFront(e *Env, p Policy) (*Front, error) {
 	f.gate = newGate(e, f.slots, p.Patience, count)
 	f.release = f.gate.release
 	f.clients = newClients(p.Slots, c.DisconnectGrace)
-	f.server = http1.New(http1.Options{
-		Handler: f.handle,
-		Refused: e.Service.refused,
-		Limits: http1.Limits{
-			RequestLine: c.LimitRequestLine, Fields: c.LimitRequestFields,
-			FieldSize: c.LimitRequestFieldSize, Body: int64(c.LimitRequestBody),
-		},
-		Keepalive:         p.Keepalive,
-		KeepaliveRequests: c.KeepaliveRequests,
-		HeaderTimeout:     c.HeaderTimeout,
-		StallTimeout:      c.StallTimeout,
-		PrefetchTimeout:   c.Timeout,
-		UpgradeTimeout:    c.WebSocketTimeout,
-		Upgraded:          func(d int) { e.Board.Add(scoreboard.WebSockets, int64(d)) },
-		Log:               e.Log,
-	})
+	f.doorLog = newLimiter(failureRate, failureBurst)
+	f.serve(p)
 	return f, nil
+}
+
+// serve makes the front ends.
+func (f *Front) serve(p Policy) {
+	e, c := f.env, f.env.Config
+	limits := httprules.Limits{
+		RequestLine: c.LimitRequestLine, Fields: c.LimitRequestFields,
+		FieldSize: c.LimitRequestFieldSize, Body: int64(c.LimitRequestBody),
+	}
+	o := http1.Options{
+		Handler: func(c *http1.Call) { f.handle(c) },
+		Refused: e.Service.refused, Limits: limits, Keepalive: p.Keepalive, KeepaliveRequests: c.KeepaliveRequests,
+		HeaderTimeout: c.HeaderTimeout, StallTimeout: c.StallTimeout, PrefetchTimeout: c.Timeout, Log: e.Log,
+		UpgradeTimeout: c.WebSocketTimeout, Upgraded: func(d int) { e.Board.Add(scoreboard.WebSockets, int64(d)) },
+	}
+	if e.Door != nil { // or plain connections stay as fast as they are
+		f.http2 = http2.New(http2.Options{
+			Handler: func(c *http2.Call) { f.handle(c) },
+			Refused: e.Service.refused, Limits: limits, Keepalive: p.Keepalive, KeepaliveRequests: c.KeepaliveRequests,
+			HeaderTimeout: c.HeaderTimeout, StallTimeout: c.StallTimeout, PrefetchTimeout: c.Timeout, Log: e.Log,
+			MaxStreams: c.HTTP2MaxConcurrentStreams, Parallel: p.Slots,
+		})
+		o.Open, o.HTTP2 = f.open, f.http2.ServeConn
+	}
+	f.http1 = http1.New(o)
 }
 
 // Run implements Class.
 func (f *Front) Run(ctx context.Context) error {
 	defer f.clients.watch()()
 	served := make(chan error, 1)
-	go func() { served <- f.server.Serve(f.gate) }() // ends with the gate, and Run waits for it
+	go func() { served <- f.http1.Serve(f.gate) }() // ends with the gate, and Run waits for it
 	stop := context.AfterFunc(ctx, func() { f.env.Drain.Begin(Order{}) })
 	defer stop()
 	defer f.env.Drain.stop()
@@ -99,7 +114,10 @@ func (f *Front) Run(ctx context.Context) error {
 		served <- broken
 	}
 	f.env.Board.SetState(scoreboard.Draining)
-	f.server.CloseConnections()
+	f.http1.CloseConnections()
+	if f.http2 != nil {
+		f.http2.CloseConnections()
+	}
 	f.slots.LiftLimit()
 	f.gate.stop()
 	select {
@@ -124,11 +142,14 @@ func (f *Front) finish() error {
 	closeIdle := f.env.Drain.CloseIdle()
 	for {
 		select {
-		case <-f.server.Empty():
+		case <-f.http1.Empty():
 			f.cut(nil)
 			return nil
 		case <-closeIdle:
-			f.server.CloseIdle()
+			f.http1.CloseIdle()
+			if f.http2 != nil {
+				f.http2.CloseIdle()
+			}
 			closeIdle = nil
 		case <-f.env.Drain.Cut():
 			return f.cutOff()
@@ -140,13 +161,13 @@ func (f *Front) finish() error {
 func (f *Front) cutOff() error {
 	f.env.Log.Warn("Cutting requests off", "running", f.slots.Busy(), "waiting", f.slots.Waiting())
 	f.cut(errDrained)
-	if err := f.server.Close(); err != nil {
+	if err := f.http1.Close(); err != nil {
 		f.env.Log.Debug("Cannot close all connections", "error", err.Error())
 	}
 	late := time.NewTimer(cutTime)
 	defer late.Stop()
 	select {
-	case <-f.server.Empty():
+	case <-f.http1.Empty():
 		return nil
 	case <-late.C:
 		return ErrCutOff
@@ -154,7 +175,7 @@ func (f *Front) cutOff() error {
 }
 
 // handle answers one call.
-func (f *Front) handle(c *http1.Call) {
+func (f *Front) handle(c call) {
 	start := time.Now()
 	err := f.env.Service.receive(c)
 	if err == nil {
@@ -164,7 +185,7 @@ func (f *Front) handle(c *http1.Call) {
 }
 
 // run takes the call through a slot.
-func (f *Front) run(c *http1.Call, start time.Time) (err error) {
+func (f *Front) run(c call, start time.Time) (err error) {
 	claim, crowded, err := f.gate.claim(c.NetConn())
 	if crowded {
 		c.CloseConnection()

@@ -123,6 +123,7 @@ type process struct {
 	guest   Guest
 
 	listeners listeners
+	keys      keys
 }
 
 // errStopped means that the worker was told to stop before it was ready.
@@ -173,7 +174,16 @@ func (p *process) awaitStart() error {
 		return fmt.Errorf("receive settings: the arbiter sent %s", m.Type)
 	}
 	p.start = *m.Start
-	return p.decodeConfig()
+	if err := p.decodeConfig(); err != nil || !p.start.Secrets {
+		return err
+	}
+	switch m, err = p.control.Receive(); {
+	case err != nil:
+		return fmt.Errorf("receive secrets: %w", err)
+	case m.Type != proto.TypeSecrets:
+		return fmt.Errorf("receive secrets: the arbiter sent %s", m.Type)
+	}
+	return p.keys.set(&p.config, m.Secrets.Data)
 }
 
 // fail reports why the worker will not serve, and returns its exit code.

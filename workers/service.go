@@ -13,7 +13,6 @@ import (
 
 	"github.com/appserver-go/appserver/config"
 	"github.com/appserver-go/appserver/exchange"
-	"github.com/appserver-go/appserver/http1"
 	"github.com/appserver-go/appserver/scoreboard"
 )
 
@@ -46,9 +45,9 @@ type Service struct {
 	served   atomic.Uint64
 }
 
-// NewService makes a Service. The error, a *fault.Error, is about forwarded_allow_ips.
+// NewService makes a Service. The error, a *fault.Error, is about the settings of proxies.
 func NewService(o ServiceOptions) (*Service, error) {
-	trust, err := NewTrust(o.Config.ForwardedAllowIPs)
+	trust, err := NewTrust(o.Config)
 	if err != nil {
 		return nil, err
 	}
@@ -60,24 +59,25 @@ func NewService(o ServiceOptions) (*Service, error) {
 }
 
 // receive prepares a request for the guest. The error is a *exchange.Failure.
-func (s *Service) receive(c *http1.Call) error {
-	s.ids.assign(&c.Request, c.Scratch[:])
-	return s.trust.Apply(&c.Request)
+func (s *Service) receive(c call) error {
+	r := &c.X().Request
+	s.ids.assign(r, c.Room())
+	return s.trust.Apply(r)
 }
 
 // run has the guest answer a call in a slot, which leave must follow. The time it may take counts from start. base ends
 // when the worker cuts requests off, and watch looks after the client.
-func (s *Service) run(base context.Context, slot int, c *http1.Call, start time.Time, watch *clients) (err error) {
-	var call scoreboard.Call
-	describe(&call, &c.Request)
-	s.o.Board.Row(slot).Begin(&call, start)
+func (s *Service) run(base context.Context, slot int, c call, start time.Time, watch *clients) (err error) {
+	var row scoreboard.Call
+	describe(&row, &c.X().Request)
+	s.o.Board.Row(slot).Begin(&row, start)
 	var deadline time.Time
 	if t := s.o.Config.Timeout; t > 0 {
 		deadline = start.Add(t)
 		c.SetDeadline(deadline)
 		defer c.SetDeadline(time.Time{})
 	}
-	ctx := s.contexts.get(base, &c.Exchange, deadline)
+	ctx := s.contexts.get(base, c.X(), deadline)
 	defer s.contexts.put(ctx)
 	watch.enter(slot, c, ctx)
 	defer func() {
@@ -92,7 +92,7 @@ func (s *Service) run(base context.Context, slot int, c *http1.Call, start time.
 			}
 		}
 	}()
-	return s.o.Guest.Serve(ctx, &c.Exchange)
+	return s.o.Guest.Serve(ctx, c.X())
 }
 
 // leave clears the slot's row and calls free, at once or, where the guest could not be stopped, when it is done at last.
@@ -126,8 +126,8 @@ func runningOf(err error) <-chan struct{} {
 }
 
 // answer completes the response and accounts for it. err is why there is none of the guest's.
-func (s *Service) answer(c *http1.Call, start time.Time, err error) {
-	resp := &c.Response
+func (s *Service) answer(c call, start time.Time, err error) {
+	req, resp := &c.X().Request, &c.X().Response
 	if err == nil {
 		err = resp.Finish()
 	}
@@ -137,15 +137,15 @@ func (s *Service) answer(c *http1.Call, start time.Time, err error) {
 	}
 	if err != nil {
 		f := classify(c, err)
-		s.logFailure(&c.Request, f, start)
+		s.logFailure(req, f, start)
 		s.countFailure(f)
 		if !resp.Committed() {
 			status = f.Status
 		}
-		sendFailure(resp, c.Request.ID, f)
+		sendFailure(resp, req.ID, f)
 	}
 	s.count(status)
-	s.access(&c.Request, resp, status, start)
+	s.access(req, resp, status, start)
 	if n := s.served.Add(1); n == s.lifetime {
 		s.o.Log.Info("Autorestarting worker after current request", "max_requests", s.lifetime)
 		s.o.Retire("max_requests")

@@ -53,6 +53,11 @@ func check(ctx context.Context, p process, loaded *Loaded) error {
 		return err
 	}
 	opts.Env, opts.Artifact = p.environ, guest.file
+	certs, err := (&certificates{log: slog.New(slog.DiscardHandler)}).load(cfg)
+	if err != nil {
+		return err
+	}
+	opts.Secrets = certs.message()
 	ready, err := arbiter.Check(ctx, opts)
 	if err != nil {
 		return err

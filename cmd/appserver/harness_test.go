@@ -354,5 +354,5 @@ func (s *appserver) awaitReady() {
 	if len(addrs) == 0 {
 		s.t.Fatalf("no addresses in %v", r)
 	}
-	s.addr = strings.TrimPrefix(fmt.Sprint(addrs[0]), "http://")
+	s.addr = strings.TrimPrefix(strings.TrimPrefix(fmt.Sprint(addrs[0]), "http://"), "https://")
 }

@@ -22,6 +22,11 @@ func (s *server) next(ctx context.Context, current *sockets.Set) (*arbiter.Next,
 	if err != nil {
 		return nil, err
 	}
+	certs, err := s.certs.load(cfg)
+	if err != nil {
+		return nil, err
+	}
+	settings.Secrets = certs.message()
 	access, err := openAccess(cfg, s.p.stdout, s.who)
 	if err != nil {
 		return nil, err
@@ -31,6 +36,7 @@ func (s *server) next(ctx context.Context, current *sockets.Set) (*arbiter.Next,
 		Adopt: func() {
 			s.loaded = loaded
 			s.desk.adopt(loaded)
+			s.certs.adopt(certs)
 			s.logs.change(levelOf(cfg), access)
 		},
 		Discard: func() {

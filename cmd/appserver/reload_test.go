@@ -38,13 +38,14 @@ func (s *appserver) count(msg string) int {
 
 // hammer puts a server under load until stop is called, which returns what the clients saw.
 func hammer(s *appserver, addr string, clients int, keepAlive bool) (stop func() *load.Report) {
+	return hammerPlan(s, load.Plan{Addr: addr, Clients: clients, KeepAlive: keepAlive, Raw: get(keepAlive), Check: load.Status(200)})
+}
+
+// hammerPlan is hammer with a plan of its own.
+func hammerPlan(s *appserver, plan load.Plan) (stop func() *load.Report) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan *load.Report, 1)
-	go func() {
-		done <- load.Run(ctx, load.Plan{
-			Addr: addr, Clients: clients, KeepAlive: keepAlive, Raw: get(keepAlive), Check: load.Status(200),
-		})
-	}()
+	go func() { done <- load.Run(ctx, plan) }()
 	eventually(s.t, patience, "load is on", func() bool { return s.served() > 100 })
 	return func() *load.Report { cancel(); return <-done }
 }
@@ -61,29 +62,35 @@ func lostNothing(t *testing.T, r *load.Report) {
 
 // HUP every 250 ms, whatever the class, the connections and the socket.
 func TestReloadUnderLoadLosesNothing(t *testing.T) {
-	span := 2 * time.Second
-	if torture() {
-		span = 30 * time.Second
-	}
 	for class, args := range classArgs {
 		for _, network := range []string{"tcp", "unix"} {
 			for _, keepAlive := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s/%s/keepalive=%v", class, network, keepAlive), func(t *testing.T) {
 					s := start(t, append([]string{wasm("hello"), "--bind", binds(t)[network]}, args...)...)
 					stop := hammer(s, s.addr, 32, keepAlive)
-					tick := time.NewTicker(250 * time.Millisecond)
-					defer tick.Stop()
-					for end := time.Now().Add(span); time.Now().Before(end); <-tick.C {
-						s.signal(syscall.SIGHUP)
-					}
-					eventually(t, patience, "two reloads", func() bool { return s.reloads() >= 2 })
+					s.reloadForAWhile()
 					lostNothing(t, stop())
-					t.Logf("%d reloads", s.reloads())
 					s.stop()
 				})
 			}
 		}
 	}
+}
+
+// reloadForAWhile reloads the server every 250 ms.
+func (s *appserver) reloadForAWhile() {
+	s.t.Helper()
+	span := 2 * time.Second
+	if torture() {
+		span = 30 * time.Second
+	}
+	tick := time.NewTicker(250 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(span); time.Now().Before(end); <-tick.C {
+		s.signal(syscall.SIGHUP)
+	}
+	eventually(s.t, patience, "two reloads", func() bool { return s.reloads() >= 2 })
+	s.t.Logf("%d reloads", s.reloads())
 }
 
 // site is a directory with a guest and a configuration for a server that is reloaded.

@@ -100,6 +100,13 @@ func serve(ctx context.Context, s *server) error {
 	}
 	opts.Artifact, opts.ShareLimit, opts.Load = guest.file, guest.shareLimit(cfg), s.next
 	opts.Program, opts.HandOver = s.program, report.handOver
+	s.certs.log = logs.Logger
+	certs, err := s.certs.load(cfg)
+	if err != nil {
+		return err
+	}
+	opts.Secrets = certs.message()
+	s.certs.adopt(certs)
 	if cfg.Pidfile != "" {
 		if opts.Pidfile, err = s.lockPidfile(cfg.Pidfile); err != nil {
 			return err
@@ -138,6 +145,11 @@ func (s *server) run(ctx context.Context, opts arbiter.Options) (err error) {
 		return errors.Join(err, opts.Sockets.Close(true))
 	}
 	s.desk.attach(a)
+	s.certs.renew = a.Renew
+	watched, end := context.WithCancel(ctx)
+	s.certs.start(watched)
+	defer s.certs.stop()
+	defer end()
 	return a.Run(ctx)
 }
 
@@ -154,6 +166,7 @@ type server struct {
 	desk      *desk
 	program   *arbiter.Program // what an upgrade executes
 	heir      *handover.Heir   // of the arbiter that has executed this one, or nil
+	certs     certificates
 }
 
 // enter changes to the working directory and remembers the one before.
@@ -207,6 +220,7 @@ func (s *server) listen(ctx context.Context, cfg *config.Config) (*sockets.Set, 
 func (s *server) socketOptions(cfg *config.Config) sockets.Options {
 	opts := sockets.Options{
 		Backlog: cfg.Backlog, Mode: os.FileMode(cfg.SocketMode), UID: s.who.uid, GID: s.who.gid, Log: s.logs.Logger,
+		TLS: cfg.Certfile != "",
 	}
 	if cfg.ListenMode == "slots" {
 		opts.Slots = cfg.Workers

@@ -1,5 +1,5 @@
 // Package httprules is what the front ends agree on about HTTP requests: which methods, targets, hosts and fields are
-// served, what each refusal's status is, and how responses are signed. http1 and internal/nethttp call it. It reads
+// served, what each refusal's status is, and how responses are signed. http1 and http2 call it. It reads
 // no messages: parsing and framing belong to the front ends.
 package httprules
 
@@ -94,12 +94,13 @@ func Hidden(name string) bool {
 		len(name) == 6 && strings.EqualFold(name, "Expect") || len(name) == 5 && strings.EqualFold(name, "Proxy")
 }
 
-// Target returns the origin-form of a request target and the authority it is for, given the Host field.
+// Target returns the origin-form of a request target and the authority it is for, given the connection's scheme and the
+// Host field.
 //
 // Servers must accept the absolute-form, and its authority wins over Host (RFC 9112 §3.2.2): it is reduced to
-// origin-form here, so that guests see one form only. https targets are misdirected, since this server speaks
-// plain HTTP (RFC 9110 §7.4), and userinfo is an error (RFC 9110 §4.2.4). The authority-form belongs to CONNECT.
-func Target(method, uri, hostField string) (target, host string, bad *Refusal) {
+// origin-form here, so that guests see one form only. Targets of the other scheme are misdirected (RFC 9110 §7.4), and
+// userinfo is an error (RFC 9110 §4.2.4). The authority-form belongs to CONNECT.
+func Target(method, scheme, uri, hostField string) (target, host string, bad *Refusal) {
 	if uri == "" || !cleanTarget(uri) {
 		return "", "", invalidTarget
 	}
@@ -110,12 +111,12 @@ func Target(method, uri, hostField string) (target, host string, bad *Refusal) {
 			return "", "", asteriskForm
 		}
 	case uri[0] != '/':
-		target, host, bad = splitAbsolute(method, uri)
+		target, host, bad = splitAbsolute(method, scheme, uri)
 		if bad != nil {
 			return "", "", bad
 		}
 	}
-	if !validHost(host) {
+	if !ValidHost(host) {
 		return "", "", invalidHost
 	}
 	return target, host, nil
@@ -124,7 +125,7 @@ func Target(method, uri, hostField string) (target, host string, bad *Refusal) {
 var (
 	invalidTarget = &Refusal{400, "invalid character in the request target"}
 	asteriskForm  = &Refusal{400, "asterisk-form without OPTIONS"}
-	misdirected   = &Refusal{421, "https target on a connection without TLS"}
+	misdirected   = &Refusal{421, "target of another scheme than the connection's"}
 	noForm        = &Refusal{400, "request target of no known form"}
 	badAuthority  = &Refusal{400, "invalid authority in the request target"}
 	invalidHost   = &Refusal{400, "invalid host"}
@@ -141,12 +142,13 @@ func cleanTarget(s string) bool {
 	return true
 }
 
-func splitAbsolute(method, uri string) (target, host string, bad *Refusal) {
+func splitAbsolute(method, connScheme, uri string) (target, host string, bad *Refusal) {
 	scheme, rest, found := strings.Cut(uri, "://")
 	switch {
-	case found && strings.EqualFold(scheme, "https"):
+	case found && strings.EqualFold(scheme, connScheme):
+	case found && (strings.EqualFold(scheme, "https") || strings.EqualFold(scheme, "http")):
 		return "", "", misdirected
-	case !found || !strings.EqualFold(scheme, "http"):
+	default:
 		return "", "", noForm
 	}
 	end := strings.IndexAny(rest, "/?")
@@ -165,9 +167,9 @@ func splitAbsolute(method, uri string) (target, host string, bad *Refusal) {
 	return target, host, nil
 }
 
-// validHost reports whether s is empty or host[:port] with a host of RFC 3986 §3.2.2. The comma, legal there, is not
+// ValidHost reports whether s is empty or host[:port] with a host of RFC 3986 §3.2.2. The comma, legal there, is not
 // taken: no host name has one, and two joined Host fields look like that.
-func validHost(s string) bool {
+func ValidHost(s string) bool {
 	host, port := s, ""
 	if strings.HasPrefix(s, "[") {
 		end := strings.IndexByte(s, ']')

@@ -19,7 +19,7 @@ func TestTarget(t *testing.T) {
 		{"OPTIONS", "http://x:1", "h", "*", "x:1"},
 	}
 	for _, tt := range tests {
-		target, host, bad := Target(tt.method, tt.uri, tt.host)
+		target, host, bad := Target(tt.method, "http", tt.uri, tt.host)
 		if bad != nil || target != tt.wantTarget || host != tt.wantHost {
 			t.Errorf("%s %s (Host %q) = %q %q %v, want %q %q", tt.method, tt.uri, tt.host, target, host, bad, tt.wantTarget, tt.wantHost)
 		}
@@ -32,7 +32,7 @@ func FuzzTarget(f *testing.F) {
 		f.Add("OPTIONS", s, "]")
 	}
 	f.Fuzz(func(t *testing.T, method, uri, hostField string) {
-		target, host, bad := Target(method, uri, hostField)
+		target, host, bad := Target(method, "http", uri, hostField)
 		if bad != nil {
 			if bad.Status < 400 || target != "" || host != "" {
 				t.Errorf("refusal %+v with %q %q", bad, target, host)
@@ -45,7 +45,7 @@ func FuzzTarget(f *testing.F) {
 		if strings.ContainsAny(target, "# \r\n\t\x00") || strings.ContainsAny(host, "@,/? \r\n\x00") {
 			t.Errorf("target %q, host %q", target, host)
 		}
-		again, sameHost, bad := Target(method, target, host)
+		again, sameHost, bad := Target(method, "http", target, host)
 		if bad != nil && target != "*" || bad == nil && (again != target || sameHost != host) {
 			t.Errorf("%q %q does not stay itself: %q %q %v", target, host, again, sameHost, bad)
 		}
@@ -60,8 +60,8 @@ func TestHosts(t *testing.T) {
 		"[]": false, "[:::]": false, "[1.2.3.4]": false, "[::1%25eth0]": false, "[::1]x": false, "[::1]80": false, "a:65536": false,
 		"a:000080": false, "a\x00": false, "é": false, "a:+80": false, "a\tb": false, `a"b`: false, "a\\b": false, "<a>": false, "a#b": false,
 	} {
-		if got := validHost(host); got != want {
-			t.Errorf("validHost(%q) is %v", host, got)
+		if got := ValidHost(host); got != want {
+			t.Errorf("ValidHost(%q) is %v", host, got)
 		}
 	}
 }

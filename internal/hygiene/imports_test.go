@@ -43,15 +43,17 @@ var rules = []rule{
 	},
 	{
 		"workers",
-		[]string{"config", "sockets", "scoreboard", "exchange", "internal/proto", "internal/fault", "internal/accesslog", "internal/httprules", "http1"},
+		[]string{"config", "sockets", "scoreboard", "exchange", "internal/proto", "internal/fault", "internal/accesslog", "internal/httprules", "internal/link", "internal/credentials", "http1", "http2"},
 		"workers are given a loaded guest as an exchange.Handler and must not know what it is",
 	},
 	{"workers/sync", []string{"workers", "exchange", "config", "internal/fault"}, "worker classes stand on package workers"},
 	{"workers/threaded", []string{"workers", "exchange", "config", "internal/fault"}, "worker classes stand on package workers"},
-	{"http1", []string{"exchange", "internal/httprules", "internal/hangup"}, "the front end turns bytes into exchanges and decides nothing else"},
+	{"http1", []string{"exchange", "internal/httprules", "internal/hangup", "internal/link"}, "the front end turns bytes into exchanges and decides nothing else"},
 	{"internal/httprules", []string{"exchange"}, "the rules of requests know neither of the front ends that obey them"},
+	{"internal/link", nil, "a link is a connection below HTTP; what is spoken on it is the front ends' business"},
+	{"internal/credentials", []string{"internal/fault"}, "credentials are read and handed on; who serves with them is not their business"},
 	{"internal/hangup", nil, "closing a connection takes a connection and nothing else"},
-	{"internal/nethttp", []string{"exchange", "internal/fault", "internal/httprules", "internal/hangup"}, "the adapter translates net/http to exchange and decides nothing else"},
+	{"http2", []string{"exchange", "internal/httprules", "internal/link"}, "the adapter translates net/http to exchange and decides nothing else"},
 	{
 		"host",
 		[]string{"exchange", "host/engine", "host/httpwasm", "host/cgi", "host/stdio", "host/goplugin", "host/upstream", "internal/fault"},
@@ -82,7 +84,7 @@ var external = []struct {
 	{"github.com/spf13/cobra", []string{"cmd/appserver"}, "the command line is cmd's"},
 	{"github.com/lmittmann/tint", []string{"cmd/appserver"}, "below cmd a log is a *slog.Logger"},
 	{"net/http", []string{
-		"internal/nethttp", "internal/httpwriter", "host/upstream", "host/goplugin", "host/stdio", "guests", "guests/kit", "guests/go-hello", "cmd/appserver", "control", "internal/bench",
+		"http2", "internal/httpwriter", "host/upstream", "host/goplugin", "host/stdio", "guests", "guests/kit", "guests/go-hello", "cmd/appserver", "control", "internal/bench",
 	}, "requests travel as exchange.Exchange; only adapters know net/http"},
 }
 

@@ -3,6 +3,7 @@ package load
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"strings"
@@ -18,7 +19,10 @@ type Conn struct {
 }
 
 // Dial connects to an address: "host:port", or "unix:path".
-func Dial(ctx context.Context, addr string) (*Conn, error) {
+func Dial(ctx context.Context, addr string) (*Conn, error) { return DialTLS(ctx, addr, nil) }
+
+// DialTLS is Dial with a handshake, which counts as a part of dialing. No config means no TLS.
+func DialTLS(ctx context.Context, addr string, config *tls.Config) (*Conn, error) {
 	network := "tcp"
 	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
 		network, addr = "unix", path
@@ -28,7 +32,25 @@ func Dial(ctx context.Context, addr string) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	if config != nil {
+		if c, err = handshake(c, config); err != nil {
+			return nil, err
+		}
+	}
 	return &Conn{Conn: c, r: bufio.NewReaderSize(c, 16<<10)}, nil
+}
+
+func handshake(c net.Conn, config *tls.Config) (net.Conn, error) {
+	tc := tls.Client(c, config)
+	err := c.SetDeadline(time.Now().Add(10 * time.Second))
+	if err == nil {
+		err = tc.Handshake()
+	}
+	if err != nil {
+		c.Close()
+		return nil, fmt.Errorf("load: TLS handshake: %w", err)
+	}
+	return tc, nil
 }
 
 // Do sends a raw request and reads its response. Head says that the response has no body.

@@ -5,6 +5,7 @@ package load
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -19,6 +20,8 @@ type Plan struct {
 	Addr string
 	// Clients is the number of connections at work at a time.
 	Clients int
+	// TLS makes the clients speak TLS; nil does not.
+	TLS *tls.Config
 	// Raw is the request to send; it must ask for a connection that suits KeepAlive.
 	Raw string
 	// KeepAlive reuses connections for as long as the server keeps them.
@@ -124,7 +127,7 @@ func (c *client) run(ctx context.Context) {
 
 // dial connects. It does not watch the plan's context: a dial cut off by us must not count against the server.
 func (c *client) dial() bool {
-	conn, err := Dial(context.Background(), c.plan.Addr)
+	conn, err := DialTLS(context.Background(), c.plan.Addr, c.plan.TLS)
 	if err == nil {
 		c.conn = conn
 		c.report.Dials++

@@ -10,6 +10,7 @@
 //	   |  <------------------- stage ...      |   loading, compiled, …: what it is busy with
 //	   |  <------------------- share ...      |   a descriptor for later workers of its generation
 //	   |  <------------------ ready | failed  |   serving, or why it never will
+//	   |  secrets ----------------------->    |   TLS keys: right after start, and whenever they change
 //	   |  reopen ------------------------>    |   reopen the log files (USR1)
 //	   |  accept ------------------------>    |   take connections from these listeners only (listen_mode=slots)
 //	   |  <----------------------- retire     |   wants a replacement: max_requests and the like
@@ -47,31 +48,33 @@ type Type string
 
 // The messages, in the order of a worker's life.
 const (
-	TypeHello  Type = "hello"
-	TypeStart  Type = "start"
-	TypeStage  Type = "stage"
-	TypeShare  Type = "share"
-	TypeReady  Type = "ready"
-	TypeFailed Type = "failed"
-	TypeReopen Type = "reopen"
-	TypeAccept Type = "accept"
-	TypeRetire Type = "retire"
-	TypeDrain  Type = "drain"
-	TypeClosed Type = "closed"
+	TypeHello   Type = "hello"
+	TypeStart   Type = "start"
+	TypeSecrets Type = "secrets"
+	TypeStage   Type = "stage"
+	TypeShare   Type = "share"
+	TypeReady   Type = "ready"
+	TypeFailed  Type = "failed"
+	TypeReopen  Type = "reopen"
+	TypeAccept  Type = "accept"
+	TypeRetire  Type = "retire"
+	TypeDrain   Type = "drain"
+	TypeClosed  Type = "closed"
 )
 
 // Message is one packet. Exactly the member that Type names is set; reopen and closed have none.
 type Message struct {
-	Type   Type    `json:"type"`
-	Hello  *Hello  `json:"hello,omitempty"`
-	Start  *Start  `json:"start,omitempty"`
-	Stage  *Stage  `json:"stage,omitempty"`
-	Share  *Share  `json:"share,omitempty"`
-	Ready  *Ready  `json:"ready,omitempty"`
-	Failed *Failed `json:"failed,omitempty"`
-	Accept *Accept `json:"accept,omitempty"`
-	Retire *Retire `json:"retire,omitempty"`
-	Drain  *Drain  `json:"drain,omitempty"`
+	Type    Type     `json:"type"`
+	Hello   *Hello   `json:"hello,omitempty"`
+	Start   *Start   `json:"start,omitempty"`
+	Secrets *Secrets `json:"secrets,omitempty"`
+	Stage   *Stage   `json:"stage,omitempty"`
+	Share   *Share   `json:"share,omitempty"`
+	Ready   *Ready   `json:"ready,omitempty"`
+	Failed  *Failed  `json:"failed,omitempty"`
+	Accept  *Accept  `json:"accept,omitempty"`
+	Retire  *Retire  `json:"retire,omitempty"`
+	Drain   *Drain   `json:"drain,omitempty"`
 
 	// File is the descriptor that goes with share, and with nothing else. Who receives one closes it.
 	File *os.File `json:"-"`
@@ -102,8 +105,16 @@ type Start struct {
 	// Stderr is the descriptor of the arbiter's standard error, for logs. The worker's own descriptor 2 is a pipe to the
 	// arbiter that carries what the Go runtime prints when the process crashes. 0 means that there is none.
 	Stderr int `json:"stderr,omitempty"`
+	// Secrets says that a message with secrets follows this one.
+	Secrets bool `json:"secrets,omitempty"`
 	// Check asks the worker to load the guest, report it with ready, and exit.
 	Check bool `json:"check,omitempty"`
+}
+
+// Secrets are what a worker must know and logs must not. They take the place of those before.
+type Secrets struct {
+	// Data is opaque to the arbiter.
+	Data json.RawMessage `json:"data"`
 }
 
 // Listener is a listening socket handed to a worker.
@@ -219,7 +230,7 @@ func Decode(packet []byte) (Message, error) {
 // check reports a message whose members do not fit its type.
 func (m *Message) check() error {
 	members := map[Type]bool{
-		TypeHello: m.Hello != nil, TypeStart: m.Start != nil, TypeStage: m.Stage != nil, TypeShare: m.Share != nil, TypeReady: m.Ready != nil,
+		TypeHello: m.Hello != nil, TypeStart: m.Start != nil, TypeSecrets: m.Secrets != nil, TypeStage: m.Stage != nil, TypeShare: m.Share != nil, TypeReady: m.Ready != nil,
 		TypeFailed: m.Failed != nil, TypeAccept: m.Accept != nil, TypeRetire: m.Retire != nil, TypeDrain: m.Drain != nil,
 	}
 	bare := m.Type == TypeReopen || m.Type == TypeClosed

@@ -35,7 +35,7 @@ func Config() *config.Config {
 		Timeout: Patience, GracefulTimeout: Patience, Keepalive: Patience, HeaderTimeout: Patience, StallTimeout: Patience,
 		WorkerTimeout: Patience, AbortGrace: Patience,
 		LimitRequestLine: 8190, LimitRequestFields: 100, LimitRequestFieldSize: 8190, LimitRequestBody: 10 << 20,
-		ForwardedAllowIPs: []string{"127.0.0.1"},
+		ForwardedAllowIPs: []string{"127.0.0.1"}, SecureSchemeHeaders: []string{"X-Forwarded-Proto=https", "X-Forwarded-Ssl=on"},
 	}
 }
 

@@ -1,4 +1,4 @@
-package nethttp
+package http2
 
 import (
 	"net/http"
@@ -6,7 +6,7 @@ import (
 	"github.com/appserver-go/appserver/internal/httprules"
 )
 
-// screen looks for what makes a request one that must not be served. All of it net/http would let through.
+// screen looks for what makes a request one that must not be served. All of it the library would let through.
 func screen(r *http.Request, l Limits) *httprules.Refusal {
 	if bad := screenLine(r, l); bad != nil {
 		return bad
@@ -25,9 +25,6 @@ func screenLine(r *http.Request, l Limits) *httprules.Refusal {
 	if n := len(r.Method) + len(r.RequestURI) + len(r.Proto) + 2; l.RequestLine > 0 && n > l.RequestLine {
 		return httprules.LineTooLong
 	}
-	if r.ProtoMajor != 1 {
-		return &httprules.Refusal{Status: http.StatusHTTPVersionNotSupported, Cause: "not HTTP/1"}
-	}
 	return httprules.Method(r.Method)
 }
 
@@ -35,10 +32,7 @@ func screenLine(r *http.Request, l Limits) *httprules.Refusal {
 func screenFields(r *http.Request, l Limits) *httprules.Refusal {
 	n := 0
 	if r.Host != "" {
-		n++ // net/http takes it out of the fields
-	}
-	if len(r.TransferEncoding) > 0 {
-		n++ // likewise
+		n++ // the library takes it out of the fields
 	}
 	for name, values := range r.Header {
 		n += len(values)

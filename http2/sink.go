@@ -1,10 +1,11 @@
-package nethttp
+package http2
 
 import (
 	"errors"
 	"net/http"
 	"net/textproto"
 	"strconv"
+	"time"
 
 	"github.com/appserver-go/appserver/exchange"
 	"github.com/appserver-go/appserver/internal/httprules"
@@ -14,9 +15,8 @@ import (
 type sink struct {
 	w       http.ResponseWriter
 	call    *Call
-	close   bool // the connection ends with this response
+	armed   time.Time // the deadline of writing
 	aborted bool
-	toEOF   bool // only the connection's end marks the end of the body
 }
 
 // WriteHead implements exchange.Sink.
@@ -30,33 +30,56 @@ func (s *sink) WriteHead(status int, fields exchange.Fields, length int64) error
 	}
 	h["Server"] = []string{httprules.ServerName}
 	if _, typed := h["Content-Type"]; !typed {
-		h["Content-Type"] = nil // stops net/http from guessing one
+		h["Content-Type"] = nil // stops the library from guessing one
 	}
 	if length >= 0 {
 		h["Content-Length"] = []string{strconv.FormatInt(length, 10)}
 	}
-	r := &s.call.Request
-	s.toEOF = length < 0 && r.Proto == "HTTP/1.0" && r.Method != http.MethodHead
-	// A body that is not read to its end by now may never be, and the next request is behind it.
-	if s.close || s.call.conn.s.closing.Load() || !s.call.body.whole() {
-		h["Connection"] = []string{"close"}
+	if s.call.conn.mustEnd() {
+		h["Connection"] = []string{"close"} // which is not sent, but makes the library send GOAWAY
 	}
+	s.arm()
 	s.w.WriteHeader(status)
 	return nil
 }
 
+// Inform implements exchange.Informer.
+func (s *sink) Inform(status int, fields exchange.Fields) error {
+	h := s.w.Header()
+	for _, f := range fields {
+		h.Add(f.Name, f.Value)
+	}
+	s.arm()
+	s.w.WriteHeader(status)
+	clear(h) // what it has is not the response's
+	return nil
+}
+
+// arm gives the client the time of a stall to take what is written next, and what is written when the handler has
+// returned. Setting a deadline costs a message to the connection's goroutine, so one that has half of its time left stays.
+func (s *sink) arm() {
+	until := s.call.until()
+	if until.IsZero() || until.Sub(s.armed) < s.call.conn.s.o.StallTimeout/2 && !until.Before(s.armed) {
+		return
+	}
+	s.armed = until
+	_ = s.call.w.SetWriteDeadline(until) // fails on a stream that has ended
+}
+
 // Write implements exchange.Sink.
 func (s *sink) Write(p []byte) (int, error) {
+	s.arm()
 	n, err := s.w.Write(p)
 	return n, clientGone(err)
 }
 
 // Flush implements exchange.Sink.
 func (s *sink) Flush() error {
-	return clientGone(http.NewResponseController(s.w).Flush())
+	s.arm()
+	return clientGone(s.call.w.Flush())
 }
 
-// Close implements exchange.Sink. net/http itself ends the response when the handler returns.
+// Close implements exchange.Sink. The library itself ends the response when the handler returns.
 func (s *sink) Close(trailers exchange.Fields) error {
 	h := s.w.Header()
 	for _, f := range trailers {
@@ -66,14 +89,8 @@ func (s *sink) Close(trailers exchange.Fields) error {
 	return nil
 }
 
-// Abort implements exchange.Sink. The connection is closed when the handler has returned: a chunked body then lacks its
-// end, one with a Content-Length its rest. Where the end of the connection is the end of the body, a reset tells.
-func (s *sink) Abort() {
-	s.aborted = true
-	if s.toEOF {
-		s.call.conn.reset.Store(true)
-	}
-}
+// Abort implements exchange.Sink. The stream is reset when the handler has returned.
+func (s *sink) Abort() { s.aborted = true }
 
 // clientGone classifies errors of writing. They come from the connection, so they are the client's doing.
 func clientGone(err error) error {

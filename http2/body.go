@@ -1,4 +1,4 @@
-package nethttp
+package http2
 
 import (
 	"errors"
@@ -18,18 +18,17 @@ const prefetchSize = 64 << 10
 
 // body is a request's body. Every read has the time of a stall to make progress, within the request's deadline.
 type body struct {
-	conn     *conn
-	req      *http.Request
-	trailers *exchange.Fields
-	limit    int64  // 0 means none
-	n        int64  // bytes read from the client
-	err      error  // what reading ended with, io.EOF included
-	buf      []byte // prefetched
-	off      int    // how much of buf was read
+	call  *Call
+	limit int64     // 0 means none
+	n     int64     // bytes read from the client
+	err   error     // what reading ended with, io.EOF included
+	armed time.Time // the deadline of reading
+	buf   []byte    // prefetched
+	off   int       // how much of buf was read
 }
 
-func (b *body) reset(c *conn, r *http.Request, limit int64, trailers *exchange.Fields) {
-	*b = body{conn: c, req: r, trailers: trailers, limit: limit, buf: b.buf[:0]}
+func (b *body) reset(c *Call, r *http.Request, limit int64) {
+	*b = body{call: c, limit: limit, buf: b.buf[:0]}
 	if r.Body == http.NoBody || r.ContentLength == 0 {
 		b.err = io.EOF
 	}
@@ -38,12 +37,9 @@ func (b *body) reset(c *conn, r *http.Request, limit int64, trailers *exchange.F
 // release drops references, so that a pooled Call keeps no request alive.
 func (b *body) release() { *b = body{buf: b.buf[:0]} }
 
-// whole reports whether the body was read from the connection to its end.
-func (b *body) whole() bool { return errors.Is(b.err, io.EOF) }
-
 // failed returns the error reading ended with, unless that is the body's end.
 func (b *body) failed() error {
-	if b.whole() {
+	if errors.Is(b.err, io.EOF) {
 		return nil
 	}
 	return b.err
@@ -51,14 +47,15 @@ func (b *body) failed() error {
 
 // prefetch reads a small body of known length. timeout bounds it; 0 does not.
 func (b *body) prefetch(timeout time.Duration) *httprules.Refusal {
-	if b.err != nil || b.req.ContentLength < 0 || b.req.ContentLength > prefetchSize {
+	length := b.call.r.ContentLength
+	if b.err != nil || length < 0 || length > prefetchSize {
 		return nil
 	}
 	if timeout > 0 {
-		b.conn.deadline.Store(time.Now().Add(timeout).UnixNano())
-		defer b.conn.deadline.Store(0)
+		b.call.deadline = time.Now().Add(timeout)
+		defer func() { b.call.deadline = time.Time{} }()
 	}
-	b.buf = slices.Grow(b.buf, int(b.req.ContentLength)+1)
+	b.buf = slices.Grow(b.buf, int(length)+1)
 	for b.err == nil {
 		n, _ := b.read(b.buf[len(b.buf):cap(b.buf)])
 		b.buf = b.buf[:len(b.buf)+n]
@@ -84,10 +81,8 @@ func (b *body) read(p []byte) (int, error) {
 	if b.err != nil {
 		return 0, b.err
 	}
-	if err := b.conn.SetReadDeadline(b.conn.until()); err != nil {
-		return 0, b.fail(err)
-	}
-	n, err := b.req.Body.Read(p)
+	b.arm()
+	n, err := b.call.r.Body.Read(p)
 	b.n += int64(n)
 	switch {
 	case b.limit > 0 && b.n > b.limit:
@@ -101,14 +96,22 @@ func (b *body) read(p []byte) (int, error) {
 	return n, b.fail(err)
 }
 
-// end takes the trailers over. net/http begins to watch the connection at the end of a body: the deadline of the
-// last read must not hit that.
+// arm gives the client the time of a stall to send more. As with writing, a deadline that has half of its time left stays.
+func (b *body) arm() {
+	until := b.call.until()
+	if until.IsZero() || until.Sub(b.armed) < b.call.conn.s.o.StallTimeout/2 && !until.Before(b.armed) {
+		return
+	}
+	b.armed = until
+	_ = b.call.w.SetReadDeadline(until) // fails on a stream that has ended
+}
+
+// end takes the trailers over.
 func (b *body) end() error {
 	b.err = io.EOF
-	_ = b.conn.SetReadDeadline(time.Time{}) // fails on a closed connection only
-	for _, name := range sortedNames(b.req.Trailer) {
-		for _, v := range b.req.Trailer[name] {
-			b.trailers.Add(name, v)
+	for _, name := range sortedNames(b.call.r.Trailer) {
+		for _, v := range b.call.r.Trailer[name] {
+			b.call.Request.Trailers.Add(name, v)
 		}
 	}
 	return b.err
