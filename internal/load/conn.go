@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"time"
@@ -23,6 +24,11 @@ func Dial(ctx context.Context, addr string) (*Conn, error) { return DialTLS(ctx,
 
 // DialTLS is Dial with a handshake, which counts as a part of dialing. No config means no TLS.
 func DialTLS(ctx context.Context, addr string, config *tls.Config) (*Conn, error) {
+	return DialThrough(ctx, addr, "", config)
+}
+
+// DialThrough is DialTLS with some text ahead of everything, as a proxy sends it.
+func DialThrough(ctx context.Context, addr, ahead string, config *tls.Config) (*Conn, error) {
 	network := "tcp"
 	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
 		network, addr = "unix", path
@@ -31,6 +37,10 @@ func DialTLS(ctx context.Context, addr string, config *tls.Config) (*Conn, error
 	c, err := d.DialContext(ctx, network, addr)
 	if err != nil {
 		return nil, err
+	}
+	if _, err := io.WriteString(c, ahead); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("load: write: %w", err)
 	}
 	if config != nil {
 		if c, err = handshake(c, config); err != nil {
