@@ -2,6 +2,7 @@ package arbiter
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -332,4 +333,53 @@ func TestUpgradeRefused(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	})
+}
+
+// Workers get the secrets after their settings, and new ones as soon as there are some, unless a reload was faster.
+func TestSecretsReachWorkers(t *testing.T) {
+	one, two, three := json.RawMessage(`"one"`), json.RawMessage(`"two"`), json.RawMessage(`"three"`)
+	control(t, 2, func(t *testing.T, s *sim, a *Arbiter) {
+		if err := a.Renew(t.Context(), nil, one); err != nil {
+			t.Fatal(err)
+		}
+		if n := s.sent("secrets"); n != 0 {
+			t.Errorf("a generation without secrets has sent %d", n)
+		}
+		s.mu.Lock()
+		s.base.Secrets = one
+		s.mu.Unlock()
+		if err := a.Reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n := s.sent("secrets"); n != 2 {
+			t.Errorf("two workers were sent %d secrets", n)
+		}
+		if err := a.Renew(t.Context(), two, three); err != nil || s.sent("secrets") != 2 {
+			t.Errorf("secrets that are not the present ones were replaced: %v", err)
+		}
+		if err := a.Renew(t.Context(), one, two); err != nil || s.sent("secrets") != 4 {
+			t.Errorf("new secrets reached %d workers, %v", s.sent("secrets")-2, err)
+		}
+		if _, err := a.Scale(t.Context(), 1, false); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if n := s.sent("secrets"); n != 5 {
+			t.Errorf("a new worker was sent %d secrets", n-4)
+		}
+		if err := a.Renew(t.Context(), two, json.RawMessage(`"`+strings.Repeat("x", 200_000)+`"`)); err == nil {
+			t.Error("secrets that fit no message are taken")
+		}
+	})
+}
+
+// sent returns how many messages of a type workers were sent.
+func (s *sim) sent(what string) int {
+	n := 0
+	for line := range strings.Lines(s.transcript()) {
+		if strings.Contains(line, "send worker") && strings.HasSuffix(line, " "+what+"\n") {
+			n++
+		}
+	}
+	return n
 }

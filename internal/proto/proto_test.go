@@ -15,6 +15,7 @@ func samples() []Message {
 	return []Message{
 		{Type: TypeHello, Hello: &Hello{Magic: Magic, Version: Version}},
 		{Type: TypeStart, Start: &Start{Config: json.RawMessage(`{"workers":2}`), Generation: 1, Age: 1, Check: true}},
+		{Type: TypeSecrets, Secrets: &Secrets{Data: json.RawMessage(`{"key":"x"}`)}},
 		{Type: TypeStage, Stage: &Stage{Stage: "compiling"}},
 		{Type: TypeShare, Share: &Share{Name: "image"}},
 		{Type: TypeReady, Ready: &Ready{Guest: []Fact{{Key: "protocol", Value: "http-wasm"}}}},
