@@ -179,3 +179,30 @@ func TestEarlyBytes(t *testing.T) {
 		}
 	}
 }
+
+// A guest that takes a connection over gets what is inside TLS, the bytes that came early as well.
+func TestTLSConnectionIsTakenOver(t *testing.T) {
+	ts, config := startTLS(t, Options{Keepalive: keep}, func(c *Call) error {
+		nc, err := c.Response.Hijack()
+		if err != nil {
+			return err
+		}
+		defer nc.Close()
+		if _, err := io.WriteString(nc, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"); err != nil {
+			return err
+		}
+		_, err = io.CopyN(nc, nc, 10)
+		return err
+	})
+	c := dialTLS(t, ts, config)
+	if err := c.Send([]byte("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nearly")); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Send([]byte("later")); err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(c.Conn)
+	if err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 101 ") || !strings.HasSuffix(string(got), "\r\n\r\nearlylater") {
+		t.Errorf("%q %v", got, err)
+	}
+}

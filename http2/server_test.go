@@ -507,3 +507,26 @@ func TestFloods(t *testing.T) {
 		})
 	}
 }
+
+func TestInterimResponses(t *testing.T) {
+	ts := start(t, Options{}, func(c *Call) error {
+		if err := c.Response.Inform(103, exchange.Fields{{Name: "Link", Value: "</a.css>"}}); err != nil {
+			return err
+		}
+		return hello(c)
+	})
+	w := ts.dial(t)
+	w.request(1, true, "/")
+	for _, want := range []struct{ status, link string }{{"103", "</a.css>"}, {"200", ""}} {
+		f := w.await("a head", func(f http2.Frame) bool { _, ok := f.(*http2.MetaHeadersFrame); return ok }).(*http2.MetaHeadersFrame)
+		link := ""
+		for _, field := range f.RegularFields() {
+			if field.Name == "link" {
+				link = field.Value
+			}
+		}
+		if got := f.PseudoValue("status"); got != want.status || link != want.link {
+			t.Errorf("status %s with link %q, want %+v", got, link, want)
+		}
+	}
+}
