@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/appserver-go/appserver/host/cgi"
 	"github.com/appserver-go/appserver/host/engine"
 	"github.com/appserver-go/appserver/host/httpwasm"
 )
@@ -41,12 +42,21 @@ func (g *Guest) Describe() []Fact {
 		}
 		facts[4].Value = strings.Join(parts, ", ")
 	}
-	if h, ok := g.handler.(*httpwasm.Guest); ok {
-		facts = append(facts, Fact{"instances", strconv.Itoa(g.instances) + " at most"}, Fact{"isolation", string(h.Isolation())})
-	} else {
-		facts = append(facts, Fact{"instances", "a fresh one for each request"})
+	return append(facts, g.instanceFacts()...)
+}
+
+// instanceFacts say how many instances there are, and what a request finds in one.
+func (g *Guest) instanceFacts() []Fact {
+	most := Fact{"instances", strconv.Itoa(g.instances) + " at most"}
+	switch h := g.handler.(type) {
+	case *httpwasm.Guest:
+		return []Fact{most, {"isolation", string(h.Isolation())}}
+	case *cgi.Guest:
+		if from := h.From(); from != "" {
+			return []Fact{most, {"isolation", "reset, each request goes on from " + from}}
+		}
 	}
-	return facts
+	return []Fact{{"instances", "a fresh one for each request"}}
 }
 
 // importSummary says how many functions of which modules are imported.

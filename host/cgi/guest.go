@@ -139,6 +139,17 @@ func (g *Guest) splitEnv() error {
 	return nil
 }
 
+// From says where requests begin in an instance that is reset, in words for people; it returns "" with fresh instances.
+func (g *Guest) From() string {
+	switch {
+	case g.pool == nil:
+		return ""
+	case g.image != nil:
+		return "the beginning"
+	}
+	return "a checkpoint"
+}
+
 // Close releases the idle instances; those at work follow when they are done.
 func (g *Guest) Close() error {
 	if g.pool != nil {

@@ -46,7 +46,7 @@ func answer(t *testing.T, g *Guest) string {
 // host, so clock and random numbers are right for each request.
 func TestCheckpointByItself(t *testing.T) {
 	g, log := loadReset(t, stateWasm, Options{})
-	if g.pool == nil || g.image != nil {
+	if g.From() != "a checkpoint" {
 		t.Fatalf("the guest does not go on from a checkpoint: %s", log)
 	}
 	seen := map[string]bool{}
@@ -68,7 +68,7 @@ func TestCheckpointByItself(t *testing.T) {
 // instance, what it asks afterwards each time.
 func TestCheckpointDeclared(t *testing.T) {
 	g, log := loadReset(t, checkpointWasm, Options{MaxRequests: 10})
-	if g.pool == nil || g.image != nil {
+	if g.From() != "a checkpoint" {
 		t.Fatalf("the guest does not go on from a checkpoint: %s", log)
 	}
 	before, after := map[string]int{}, map[string]bool{}
@@ -91,7 +91,7 @@ func TestCheckpointDeclared(t *testing.T) {
 // TestCheckpointOfNoUse falls back to beginning anew, says why, and answers right all the same.
 func TestCheckpointOfNoUse(t *testing.T) {
 	g, log := loadReset(t, neverWasm, Options{})
-	if g.pool == nil || g.image == nil || !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), "it prints before") {
+	if g.From() != "the beginning" || !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), "it prints before") {
 		t.Errorf("the log has %s", log)
 	}
 	for range 3 {
@@ -108,7 +108,7 @@ func TestLoopBeforeAnything(t *testing.T) {
 		"\x03\x02\x01\x00" + "\x05\x03\x01\x00\x01" + "\x07\x0a\x01\x06_start\x00\x00" +
 		"\x0a\x09\x01\x07\x00\x03\x40\x0c\x00\x0b\x0b" // loop; br 0; end
 	g, log := loadReset(t, []byte(module), Options{})
-	if g.pool == nil || g.image == nil || strings.Contains(log.String(), "WARN") {
+	if g.From() != "the beginning" || strings.Contains(log.String(), "WARN") {
 		t.Errorf("the log has %s", log)
 	}
 	for range 3 {
