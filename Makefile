@@ -34,10 +34,10 @@ lint: ## gofumpt, vet, staticcheck, go.mod
 	GO='$(GO)' GOFUMPT='$(gofumpt)' STATICCHECK='$(staticcheck)' scripts/lint.sh
 
 generate: ## files made from other files
-	$(GO) test ./config -run Markdown -update
+	$(GO) test ./config ./metrics -run Markdown -update
 
 generated: ## fail where a generated file is not up to date
-	$(GO) test ./config -run Markdown
+	$(GO) test ./config ./metrics -run Markdown
 	testdata/wasm/build.sh --check
 
 wasm: ## the modules of testdata/wasm, byte for byte, from their sources; needs wat2wasm

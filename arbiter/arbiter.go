@@ -68,6 +68,7 @@ type Arbiter struct {
 	leavings       []*leaving
 	recycled       time.Time // no worker is recycled before
 	weighed        time.Time // when memory was last looked at
+	tally          tally
 }
 
 // New returns an arbiter that runs workers of this very executable. An error means that o makes no sense, or that the

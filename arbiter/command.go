@@ -137,7 +137,7 @@ func (a *Arbiter) Kill(ctx context.Context, pid int) error {
 		}
 		w := a.workers[i]
 		w.log.Info("Killing worker", "reason", "command")
-		w.murdered = w.state == ready
+		w.murdered, w.ending = w.state == ready, EndedKilled
 		w.kill("killed by command")
 	})
 	if err == nil {

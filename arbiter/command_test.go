@@ -21,6 +21,7 @@ func control(t *testing.T, workers int, test func(t *testing.T, s *sim, a *Arbit
 		s := newSim()
 		o := testOptions()
 		o.Workers, o.GracefulTimeout, o.BootTimeout, o.Load = workers, time.Second, 2*time.Second, s.load
+		o.Timeout, o.AbortGrace, o.WorkerTimeout = time.Minute, time.Second, time.Minute
 		if err := o.check(); err != nil {
 			t.Fatal(err)
 		}

@@ -44,6 +44,7 @@ func (a *Arbiter) misbehaved(w *worker, err error) {
 	if w.state != killed && !w.reaped {
 		w.log.Error("Worker broke the protocol, killing it", "error", err)
 	}
+	w.ending = EndedProtocol
 	w.kill(fmt.Sprintf("broke the protocol: %v", err))
 }
 

@@ -56,8 +56,10 @@ func (a *Arbiter) retire(w *worker, why string) {
 	switch {
 	case w == nil || w.state >= draining:
 	case w.state < ready:
+		w.leaves(why)
 		w.dismiss(why)
 	default:
+		w.leaves(why)
 		w.log.Info("Draining worker", "reason", why)
 		grace := w.spec.gen.limits.gracefulTimeout
 		final := a.farewell(w)
@@ -140,6 +142,7 @@ func (a *Arbiter) startWorker(slot int, gen *generation, now time.Time) (*worker
 		w.expect(now, forReady, limit, fmt.Sprintf("was not ready within boot_timeout (%v)", limit))
 	}
 	a.workers = append(a.workers, w)
+	a.tally.spawned++
 	return w, nil
 }
 

@@ -101,20 +101,22 @@ func (a *Arbiter) explainKill(w *worker) {
 	n, known := a.env.oomKills()
 	if known && n > a.oomKills {
 		a.oomKills = n
-		w.reason = "killed by the kernel for want of memory"
+		w.reason, w.ending = "killed by the kernel for want of memory", EndedMemory
 		return
 	}
-	w.reason, w.murdered = "killed by SIGKILL, which the arbiter did not send", known
+	w.reason, w.ending, w.murdered = "killed by SIGKILL, which the arbiter did not send", EndedKilled, known
 }
 
-// reportLost tells of the requests that died with the worker.
+// reportLost counts what the worker did and tells of the requests that died with it.
 func (a *Arbiter) reportLost(w *worker, now time.Time) {
-	snap := w.proc.board()
+	snap, ending := w.proc.board(), a.classify(w)
+	a.tally.settle(ending, &snap.Totals)
 	for _, row := range snap.Rows {
 		if !row.Busy || row.Answered {
 			continue
 		}
 		started := w.plausible(row.Started, now)
+		a.tally.miss(ending)
 		if a.halt != nil {
 			a.halt.cut++
 		}

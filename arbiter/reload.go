@@ -182,6 +182,11 @@ func (a *Arbiter) dropReload(err error) {
 // noteReload keeps the outcome of a reload and passes it on.
 func (a *Arbiter) noteReload(r *reload, err error) {
 	now := time.Now()
+	if err == nil {
+		a.tally.reloads++
+	} else {
+		a.tally.failures++
+	}
 	a.lastReload = &ReloadResult{Ended: now, Took: now.Sub(r.began), Generation: a.gen.number}
 	if err != nil {
 		a.lastReload.Error, a.lastReload.Hint = err.Error(), fault.Hint(err)

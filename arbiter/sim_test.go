@@ -254,6 +254,7 @@ type fake struct {
 	stopped bool // by SIGSTOP: nothing but SIGKILL reaches it
 	frozen  time.Time
 	rows    []scoreboard.Entry
+	totals  scoreboard.Totals
 }
 
 // later does something a while from now if the process still lives. The microseconds keep workers from acting at
@@ -383,7 +384,7 @@ func (f *fake) board() scoreboard.Snapshot {
 	if !f.frozen.IsZero() {
 		at = f.frozen
 	}
-	return scoreboard.Snapshot{Beat: uint64(at.Sub(f.born)/(100*time.Millisecond)) + 1, Rows: append([]scoreboard.Entry(nil), f.rows...)}
+	return scoreboard.Snapshot{Totals: f.totals, Beat: uint64(at.Sub(f.born)/(100*time.Millisecond)) + 1, Rows: append([]scoreboard.Entry(nil), f.rows...)}
 }
 
 func (f *fake) finish() {

@@ -98,9 +98,11 @@ func (a *Arbiter) judge(w *worker, now time.Time, snap *scoreboard.Snapshot) {
 	switch still := w.watch.still(now); {
 	case l.workerTimeout > 0 && still >= l.workerTimeout:
 		w.log.Error("Worker is frozen, aborting it", append(attrs, "no_beat_for", still.Round(time.Millisecond))...)
+		w.ending = EndedFrozen
 		a.abort(w, now, fmt.Sprintf("gave no sign of life for %v (worker_timeout)", l.workerTimeout))
 	case l.timeout > 0 && row >= 0 && age >= l.timeout+l.abortGrace:
 		w.log.Error("Worker is stuck in a request, aborting it", attrs...)
+		w.ending = EndedTimeout
 		a.abort(w, now, fmt.Sprintf("stuck in a request for more than %v (timeout) and %v (abort_grace)", l.timeout, l.abortGrace))
 	}
 }
@@ -118,7 +120,7 @@ func (a *Arbiter) expire(w *worker, now time.Time) {
 	switch w.awaited {
 	case forReady:
 		w.log.Error("Worker takes too long to boot, aborting it", "stage", w.stage)
-		w.bootLate = true
+		w.bootLate, w.ending = true, EndedBootTimeout
 		a.abort(w, now, w.overdue)
 	case forExaminer:
 		w.strike(now)
@@ -127,6 +129,9 @@ func (a *Arbiter) expire(w *worker, now time.Time) {
 		w.kill(w.overdue)
 	default:
 		w.log.Warn("Killing worker", "reason", w.overdue)
+		if w.awaited == forDrain && w.served() {
+			w.ending = EndedDrain
+		}
 		w.kill(w.overdue)
 	}
 }

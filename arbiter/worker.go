@@ -72,8 +72,9 @@ type worker struct {
 	overdue  string
 	// reason is why the arbiter aborted or killed it, or what it found out of who did; "" if it just died.
 	reason   string
-	murdered bool // killed from outside, and not for want of memory: no fault of its own
-	bootLate bool // boot_timeout is that reason
+	ending   Ending // the same in a word, or why it was asked to go; "" if neither
+	murdered bool   // killed from outside, and not for want of memory: no fault of its own
+	bootLate bool   // boot_timeout is that reason
 	watch    watch
 
 	reaped bool // status is set

@@ -126,3 +126,16 @@ func ParseDir(text string) (Dir, error) {
 	}
 	return dir, nil
 }
+
+// checkRootPath wants a plain path: it is compared with what clients send byte for byte.
+func (c *Config) checkRootPath() error {
+	p := c.RootPath
+	if p == "" {
+		return nil
+	}
+	plain := strings.IndexFunc(p, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`%?#"\<>`, r) }) < 0
+	if !plain || p[0] != '/' || p == "/" || path.Clean(p) != p {
+		return problem("root_path", "write it like /app", "%q is not a plain path without a slash at its end", clip(p))
+	}
+	return nil
+}

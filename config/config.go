@@ -108,6 +108,10 @@ type Config struct {
 	// ProxyAllowIPs are the peers whose connections begin with PROXY headers: addresses, CIDR blocks or "*".
 	ProxyAllowIPs []string `mapstructure:"proxy_allow_ips"`
 
+	// Static are directories whose files are served without the guest: "/prefix=directory".
+	Static []string `mapstructure:"static"`
+	// RootPath is the path at which clients see the guest, without a slash at its end; empty for the root.
+	RootPath string `mapstructure:"root_path"`
 	// Upstream is the URL that requests go to which an http-wasm guest passes on; empty answers them with 404.
 	Upstream string `mapstructure:"upstream"`
 
@@ -144,6 +148,18 @@ type Config struct {
 	AccessLog string `mapstructure:"access_log"`
 	// AccessLogFormat is gunicorn's atoms, or "json".
 	AccessLogFormat string `mapstructure:"access_log_format"`
+
+	// MetricsBind is the address of the metrics listener, in the grammar of package sockets; empty means none.
+	MetricsBind string `mapstructure:"metrics_bind"`
+
+	// StatsdHost is "host:port" or "unix://path"; empty means none. StatsdPrefix and DogstatsdTags are put into each line.
+	StatsdHost    string `mapstructure:"statsd_host"`
+	StatsdPrefix  string `mapstructure:"statsd_prefix"`
+	DogstatsdTags string `mapstructure:"dogstatsd_tags"`
+	// EnableBacklogMetric has statsd told of the kernel's queue.
+	EnableBacklogMetric bool `mapstructure:"enable_backlog_metric"`
+	// RequestIDHeader is the name of the field that carries request ids; empty means none.
+	RequestIDHeader string `mapstructure:"request_id_header"`
 
 	// ControlSocket is the path of the operator's socket; "auto" means one of the server's own, "off" or empty none.
 	ControlSocket string `mapstructure:"control_socket"`

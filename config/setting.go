@@ -74,6 +74,7 @@ const (
 	SectionProcess Section = "Process"
 	SectionReload  Section = "Reload"
 	SectionLogs    Section = "Logs"
+	SectionMetrics Section = "Metrics"
 	SectionGuest   Section = "Guest"
 	SectionHooks   Section = "Hooks"
 )
@@ -145,7 +146,7 @@ func Settings() []Setting {
 	var all []Setting
 	for _, rows := range [][]Setting{
 		serverSettings(), workerSettings(), timeSettings(), limitSettings(), tlsSettings(), trustSettings(), processSettings(), reloadSettings(), logSettings(),
-		guestSettings(), guestWorld(), hookSettings(),
+		metricsSettings(), guestSettings(), guestWorld(), hookSettings(),
 	} {
 		all = append(all, rows...)
 	}
@@ -155,7 +156,7 @@ func Settings() []Setting {
 // Sections returns the sections in the order in which they are shown.
 func Sections() []Section {
 	return []Section{
-		SectionServer, SectionWorkers, SectionTimes, SectionLimits, SectionTLS, SectionTrust, SectionProcess, SectionReload, SectionLogs, SectionGuest,
-		SectionHooks,
+		SectionServer, SectionWorkers, SectionTimes, SectionLimits, SectionTLS, SectionTrust, SectionProcess, SectionReload, SectionLogs,
+		SectionMetrics, SectionGuest, SectionHooks,
 	}
 }

@@ -37,6 +37,18 @@ func serverSettings() []Setting {
 			Doc: "The socket gets exactly these bits, whatever the umask. In files write the digits in quotes, since TOML and " +
 				"YAML do not tell `660` from `0660` in the same way.",
 		},
+		{
+			Key: "static", Section: SectionServer, Kind: Repeated, Reload: Workers,
+			Help: "directory whose files are served without the guest: /prefix=dir",
+			Doc: "Paths below the prefix, and no others, lead to files of the directory; what is not there is answered with 404. See " +
+				"static.md. A relative directory is taken from the one the server runs in, after `chdir`.",
+		},
+		{
+			Key: "root_path", Section: SectionServer, Kind: String, Reload: Workers,
+			Help: "path at which clients see the guest, such as /app",
+			Doc: "CGI guests get it as `SCRIPT_NAME`, others in the field `X-Forwarded-Prefix`. It is taken off the paths that begin with it; " +
+				"others, of a proxy that has done so already, stay as they are. Prefixes of `static` are of what is left. Logs have paths as they came in.",
+		},
 	}
 }
 

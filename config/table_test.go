@@ -122,7 +122,7 @@ func TestDefault(t *testing.T) {
 		CertReqs: "none", TLSMinVersion: "1.2", HTTPProtocols: []string{"h2", "h1"}, HTTP2Cleartext: "off", HTTP2MaxConcurrentStreams: 100,
 		SecureSchemeHeaders: []string{"X-Forwarded-Protocol=ssl", "X-Forwarded-Proto=https", "X-Forwarded-Ssl=on"},
 		RealIPHeader:        "X-Forwarded-For", ProxyProtocol: "off", ProxyAllowIPs: []string{"127.0.0.1", "::1"},
-		LogLevel: "info", LogFormat: "auto", ErrorLog: "-", ControlSocket: "auto", HookTimeout: 10 * time.Second,
+		LogLevel: "info", LogFormat: "auto", ErrorLog: "-", RequestIDHeader: "X-Request-Id", ControlSocket: "auto", HookTimeout: 10 * time.Second,
 		AccessLogFormat: `%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"`,
 		Guest: Guest{
 			Protocol: "auto", MemoryLimit: 128 << 20, MemoryBudget: 512 << 20, TableLimit: 1_000_000, Interrupt: "fuel", Isolation: "reset",

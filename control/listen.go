@@ -11,8 +11,6 @@ import (
 	"strings"
 	"sync"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/appserver-go/appserver/internal/fault"
 	"github.com/appserver-go/appserver/sockets"
 )
@@ -74,7 +72,7 @@ func listen(ctx context.Context, path string) (*Socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	inner, err := netListener(set.Sockets()[0])
+	inner, err := set.Sockets()[0].NetListener()
 	if err != nil {
 		return nil, errors.Join(err, set.Close(true))
 	}
@@ -82,25 +80,6 @@ func listen(ctx context.Context, path string) (*Socket, error) {
 		path: path, set: set, inner: inner,
 		close: sync.OnceValue(func() error { return errors.Join(set.Close(true), inner.Close()) }),
 	}, nil
-}
-
-// netListener returns a net.Listener on a duplicate of the descriptor.
-func netListener(s *sockets.Socket) (net.Listener, error) {
-	var l net.Listener
-	var err error
-	ctrlErr := s.Control(func(fd uintptr) {
-		var dup int
-		if dup, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0); err != nil {
-			return
-		}
-		f := os.NewFile(uintptr(dup), s.Name())
-		defer f.Close() // the listener has a duplicate of its own
-		l, err = net.FileListener(f)
-	})
-	if err := errors.Join(ctrlErr, err); err != nil {
-		return nil, fmt.Errorf("control socket: %w", err)
-	}
-	return l, nil
 }
 
 // Path returns the absolute path of the socket.

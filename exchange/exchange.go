@@ -47,6 +47,9 @@ type Request struct {
 	// Target is the origin-form of the request target, path and query still escaped; it begins with "/" save for
 	// "OPTIONS *" (RFC 9112 §3.2).
 	Target string
+	// ScriptName is the part of the path before Target's at which clients see the guest, without a slash at its end: the
+	// root_path setting, CGI's SCRIPT_NAME. Received is the target as it came in where that is not Target; see RawTarget.
+	ScriptName, Received string
 	// Proto is the protocol version, like "HTTP/1.1".
 	Proto string
 	// Scheme is "http" or "https", as seen by the client if a trusted proxy said so.
@@ -70,8 +73,16 @@ type Request struct {
 	RemoteAddr string
 	// LocalAddr is the address the request came in on, in the same form, or the path of a unix socket.
 	LocalAddr string
-	// ID names the request in logs: the client's X-Request-Id when it is sane, else one made here. Never empty.
+	// ID names the request in logs: what a trusted proxy calls it when that is sane, else one made here. Never empty.
 	ID string
+}
+
+// RawTarget returns the target as it came in, for logs.
+func (r *Request) RawTarget() string {
+	if r.Received != "" {
+		return r.Received
+	}
+	return r.Target
 }
 
 // Path returns the target up to the query, still escaped.

@@ -53,6 +53,7 @@ type Response struct {
 	hold      int64 // see Hold; 0 when off
 	informs   int   // interim responses sent
 	hijacked  bool  // the connection was taken over
+	own       Field // see SetOwn; no name when there is none
 	buf       []byte
 }
 
@@ -67,6 +68,10 @@ func (r *Response) Reset(sink Sink, method string) {
 		sink: sink, headOnly: method == "HEAD", declared: -1,
 	}
 }
+
+// SetOwn gives the response a field of the server's own, such as its request id. It is sent with whatever head is committed,
+// a page of Replace included, in place of fields of that name.
+func (r *Response) SetOwn(name, value string) { r.own = Field{name, value} }
 
 // Committed reports whether the head has been sent, after which only body and trailers can follow.
 func (r *Response) Committed() bool { return r.committed }
@@ -218,6 +223,9 @@ func (r *Response) commit(total, ahead int64) error {
 	}
 	r.declared = declared
 	r.Fields.Del("Content-Length")
+	if r.own.Name != "" {
+		r.Fields.Set(r.own.Name, r.own.Value)
+	}
 	r.committed = true
 	if err := r.sink.WriteHead(r.Status, r.Fields, r.headLength(total)); err != nil {
 		return err

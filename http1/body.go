@@ -23,7 +23,7 @@ type body struct {
 	chunked bool
 	expects bool  // the client waits for 100 Continue
 	left    int64 // bytes of a body of known length
-	n       int64 // bytes of a chunked body
+	n       int64 // bytes that were read
 	chunks  chunks
 	err     error // what reading ended with; io.EOF itself for a whole body
 }
@@ -96,6 +96,7 @@ func (b *body) Read(p []byte) (int, error) {
 		return b.readChunked(p)
 	}
 	n, err := b.data(p, &b.left)
+	b.n += int64(n)
 	if err == nil && b.left == 0 {
 		b.err = io.EOF
 		err = io.EOF

@@ -53,6 +53,9 @@ func (c *Call) SetDeadline(t time.Time) {
 // CloseConnection makes the response the last one of its connection. It has no effect once the head is sent.
 func (c *Call) CloseConnection() { c.sink.close = true }
 
+// BodyRead returns how many bytes of the request's body the handler has read.
+func (c *Call) BodyRead() int64 { return c.body.n }
+
 // BodyErr returns the error that reading the request's body ended with, nil while it has not ended or ended well.
 func (c *Call) BodyErr() error { return c.body.failed() }
 

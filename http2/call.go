@@ -44,6 +44,9 @@ func (c *Call) CloseConnection() { c.conn.goAwaySoon() }
 // BodyErr returns the error that reading the request's body ended with, nil while it has not ended or ended well.
 func (c *Call) BodyErr() error { return c.body.failed() }
 
+// BodyRead returns how many bytes of the request's body have been read.
+func (c *Call) BodyRead() int64 { return c.body.n }
+
 // Gone reports whether the client has given the request or the connection up, so that nobody will read the response. It
 // may be called from any goroutine while the handler runs.
 func (c *Call) Gone() bool { return c.r.Context().Err() != nil }

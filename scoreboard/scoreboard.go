@@ -28,6 +28,7 @@ const (
 	wordBeat  = 2
 	wordState = 3
 	wordCount = 16 // counters from here
+	wordTimes = 64 // histograms from here
 
 	// MaxSlots bounds a board to a little over 4 MiB.
 	MaxSlots = 4096
@@ -54,27 +55,6 @@ func (s State) String() string {
 	}
 	return "unknown"
 }
-
-// Counter names one of a board's counters. They only grow, save for the gauges.
-type Counter int
-
-// The counters of a worker.
-const (
-	Requests    Counter = iota // requests answered, whatever with
-	Informs                    // answered 1xx; kept so that classes index from Requests
-	Successes                  // answered 2xx
-	Redirects                  // answered 3xx
-	ClientFails                // answered 4xx
-	ServerFails                // answered 5xx
-	Traps                      // guest traps
-	Timeouts                   // requests past their deadline
-	Refused                    // requests turned away because the queue was full
-	LogDrops                   // log records dropped because the log's reader was slow
-	Connections                // gauge: open connections
-	Queued                     // gauge: requests waiting for a slot
-	WebSockets                 // gauge: connections that guests have taken over
-	counters                   // how many there are
-)
 
 // Board is one worker's scoreboard. Methods that write may be called from any goroutine of the worker, save for a
 // Row's, which belong to whoever holds the slot. Snapshot may be called at any time from anywhere until Close.
@@ -180,9 +160,6 @@ func (b *Board) Beat() { b.word(wordBeat).Add(1) }
 // SetState publishes the worker's state.
 func (b *Board) SetState(s State) { b.word(wordState).Store(uint64(s)) }
 
-// Add adds to a counter; gauges also go down.
-func (b *Board) Add(c Counter, delta int64) { b.word(wordCount + int(c)).Add(uint64(delta)) }
-
 // word returns the i-th word of the header. The mapping is page-aligned, so every word is aligned too.
 func (b *Board) word(i int) *atomic.Uint64 {
 	return (*atomic.Uint64)(unsafe.Pointer(&b.mem[i*8]))
@@ -190,10 +167,10 @@ func (b *Board) word(i int) *atomic.Uint64 {
 
 // Snapshot is a board's content at one moment.
 type Snapshot struct {
-	Beat     uint64
-	State    State
-	Counters [counters]int64
-	Rows     []Entry // one per slot; idle slots have Serial only
+	Beat  uint64
+	State State
+	Totals
+	Rows []Entry // one per slot; idle slots have Serial only
 }
 
 // Busy returns the number of rows with a request.
@@ -215,9 +192,7 @@ func (b *Board) Snapshot() Snapshot {
 		State: State(b.word(wordState).Load()),
 		Rows:  make([]Entry, b.slots),
 	}
-	for c := range s.Counters {
-		s.Counters[c] = int64(b.word(wordCount + c).Load())
-	}
+	s.Totals = b.totals()
 	for i := range s.Rows {
 		s.Rows[i] = b.Row(i).read()
 	}

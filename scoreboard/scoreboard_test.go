@@ -59,10 +59,12 @@ func TestWorkersStoresReachTheArbiter(t *testing.T) {
 	worker.Beat()
 	worker.Beat()
 	worker.SetState(Serving)
-	worker.Add(Requests, 5)
+	worker.Add(Successes, 5)
 	worker.Add(Connections, 3)
 	worker.Add(Connections, -1)
-	worker.Add(WebSockets, 9) // the last counter
+	worker.Add(Queued, 9)
+	worker.Add(WebSockets, 4)
+	worker.Set(GuestMemory, 8) // the last counter
 	start := time.Unix(1700000000, 123456789)
 	call := Call{
 		ID: "r1", Method: "GET", Proto: "HTTP/1.1", RemoteAddr: "192.0.2.1:4711", Host: "example.org",
@@ -70,7 +72,7 @@ func TestWorkersStoresReachTheArbiter(t *testing.T) {
 	}
 	worker.Row(2).Begin(&call, start)
 	s := arbiter.Snapshot()
-	if s.Beat != 2 || s.State != Serving || s.Counters[Requests] != 5 || s.Counters[Connections] != 2 || s.Counters[WebSockets] != 9 {
+	if s.Beat != 2 || s.State != Serving || s.Counters[Requests] != 5 || s.Counters[Connections] != 2 || s.Counters[Queued] != 9 || s.Counters[WebSockets] != 4 || s.Counters[GuestMemory] != 8 {
 		t.Errorf("the header reads %+v", s)
 	}
 	if e := s.Rows[2]; !e.Busy || e.Serial != 1 || !e.Started.Equal(start) || e.Call != call {

@@ -76,6 +76,26 @@ func (s *Socket) Queue() (waiting, limit int, err error) {
 	return waiting, limit, errors.Join(ctrlErr, err)
 }
 
+// NetListener returns a net.Listener on a duplicate of the descriptor, for servers of the process that has opened the
+// socket itself. It goes through Go's poller. Closing it leaves the socket listening.
+func (s *Socket) NetListener() (net.Listener, error) {
+	var l net.Listener
+	var err error
+	ctrlErr := s.Control(func(fd uintptr) {
+		var dup int
+		if dup, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0); err != nil {
+			return
+		}
+		f := os.NewFile(uintptr(dup), s.Name())
+		defer f.Close() // the listener has a duplicate of its own
+		l, err = net.FileListener(f)
+	})
+	if err := errors.Join(ctrlErr, err); err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", s.Name(), err)
+	}
+	return l, nil
+}
+
 // close closes the descriptor once. With unlink it first removes the file of a unix socket if it is still ours: while
 // the socket is open its inode cannot be reused, so a file with the same inode is this socket's.
 func (s *Socket) close(unlink bool) error {

@@ -42,6 +42,7 @@ func (p *process) boot() (stage string, err error) {
 		{"scoreboard", p.openBoard},
 		{"logs", p.openLogs},
 		{"environment", p.applyEnv},
+		{"files", p.openFiles},
 		{"owner", p.changeOwner},
 		{"descriptors", p.prepareDescriptors},
 		{"processors", p.limitProcessors},
@@ -93,6 +94,13 @@ func (p *process) openLogs() error {
 	logs.Log = logs.Log.With("pid", os.Getpid(), "worker", p.start.Age) // as the arbiter names it in its records
 	p.logs.Store(logs)
 	return nil
+}
+
+func (p *process) openFiles() (err error) {
+	if p.o.OpenFiles != nil {
+		p.env.Files, err = p.o.OpenFiles(&p.config)
+	}
+	return err
 }
 
 // applyEnv sets the environment of the process. The guest's is separate and has none of it.
@@ -150,6 +158,9 @@ func (p *process) load() error {
 	go func() {
 		var err error
 		p.guest, err = p.o.Load(ctx, r)
+		if m, ok := p.guest.(Meter); ok && err == nil {
+			p.meter.Store(&m)
+		}
 		loaded <- err
 	}()
 	select {

@@ -15,5 +15,6 @@ type call interface {
 	SetDeadline(t time.Time)
 	CloseConnection()
 	BodyErr() error
+	BodyRead() int64
 	Gone() bool
 }

@@ -36,6 +36,8 @@ type Env struct {
 	Drain *Drain
 	// Closed is to be called once the class accepts no more connections.
 	Closed func()
+	// Files answers requests that are for files; nil has none.
+	Files Files
 	// Log is the worker's log.
 	Log *slog.Logger
 }

@@ -62,15 +62,18 @@ func sendFailure(resp *exchange.Response, id string, f *exchange.Failure) {
 	}
 }
 
-// countFailure counts what has a counter of its own.
+// failureCounters are the counters of the reasons for which exchanges fail.
+var failureCounters = map[exchange.Reason]scoreboard.Counter{
+	exchange.Trapped: scoreboard.Traps, exchange.Exited: scoreboard.Exits, exchange.TimedOut: scoreboard.Timeouts,
+	exchange.Canceled: scoreboard.Cancels, exchange.BadResponse: scoreboard.BadResponses, exchange.BadRequest: scoreboard.BadBodies,
+	exchange.Overloaded: scoreboard.Refused, exchange.NotFound: scoreboard.NotFounds, exchange.Upstream: scoreboard.Upstreams,
+	exchange.Internal: scoreboard.Internals,
+}
+
+// countFailure counts why a request failed.
 func (s *Service) countFailure(f *exchange.Failure) {
-	switch f.Reason {
-	case exchange.Trapped:
-		s.o.Board.Add(scoreboard.Traps, 1)
-	case exchange.TimedOut:
-		s.o.Board.Add(scoreboard.Timeouts, 1)
-	case exchange.Overloaded:
-		s.o.Board.Add(scoreboard.Refused, 1)
+	if c, ok := failureCounters[f.Reason]; ok {
+		s.o.Board.Add(c, 1)
 	}
 }
 

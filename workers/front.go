@@ -63,7 +63,12 @@ func NewFront(e *Env, p Policy) (*Front, error) {
 	f := &Front{env: e, timeout: c.Timeout}
 	f.base, f.cut = context.WithCancelCause(context.Background())
 	f.slots = NewSlots(p.Slots, p.Queue, func(d int) { e.Board.Add(scoreboard.Queued, int64(d)) })
-	count := func(d int) { e.Board.Add(scoreboard.Connections, int64(d)) }
+	count := func(d int) {
+		e.Board.Add(scoreboard.Connections, int64(d))
+		if d > 0 {
+			e.Board.Add(scoreboard.Accepted, int64(d))
+		}
+	}
 	f.gate = newGate(e, f.slots, p.Patience, count)
 	f.release = f.gate.release
 	f.clients = newClients(p.Slots, c.DisconnectGrace)
@@ -179,9 +184,25 @@ func (f *Front) handle(c call) {
 	start := time.Now()
 	err := f.env.Service.receive(c)
 	if err == nil {
-		err = f.run(c, start)
+		if files := f.env.Files; files != nil && files.Has(c.X().Request.Path()) {
+			err = f.serveFile(c)
+		} else {
+			err = f.run(c, start)
+		}
 	}
 	f.env.Service.answer(c, start, err)
+}
+
+// serveFile answers a call without a slot: a client that is slow to take a large file keeps nobody from the guest.
+func (f *Front) serveFile(c call) (err error) {
+	ctx := f.env.Service.contexts.get(f.base, c.X(), time.Time{})
+	defer f.env.Service.contexts.put(ctx)
+	defer func() {
+		if p := recover(); p != nil {
+			err = panicked(p)
+		}
+	}()
+	return f.env.Files.Serve(ctx, c.X())
 }
 
 // run takes the call through a slot.
@@ -195,15 +216,17 @@ func (f *Front) run(c call, start time.Time) (err error) {
 	}
 	waits := claim.waits()
 	slot, err := claim.Wait(f.base, f.timeout)
+	if waits {
+		now := time.Now()
+		f.env.Board.Waited(now.Sub(start))
+		start = now
+	}
 	if err != nil {
 		return overloaded(err)
 	}
 	defer func() { f.env.Service.leave(slot, err, f.release) }()
-	if waits {
-		start = time.Now()
-		if c.Gone() {
-			return errClientGone(nil)
-		}
+	if waits && c.Gone() {
+		return errClientGone(nil)
 	}
 	return f.env.Service.run(f.base, slot, c, start, f.clients)
 }

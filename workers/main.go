@@ -30,6 +30,15 @@ type Guest interface {
 	Describe() []proto.Fact
 }
 
+// Files answers requests for files, which need no guest.
+type Files interface {
+	exchange.Handler
+	// Has reports whether a request with this path, still escaped, is for a file.
+	Has(path string) bool
+	// Close gives back what was opened. No request runs then.
+	Close() error
+}
+
 // LoadRequest is what a guest is loaded by.
 type LoadRequest struct {
 	// Config is the worker's settings.
@@ -62,6 +71,9 @@ type Logs struct {
 	Reopen func() error
 	// Dropped returns how many records were dropped so far because the reader was slow; nil if none ever is.
 	Dropped func() uint64
+	// StatsdDropped and SpansDropped return how many lines for statsd and spans of traces were dropped so far; nil if
+	// none ever is.
+	StatsdDropped, SpansDropped func() uint64
 	// Close writes out what is left; nil does nothing.
 	Close func() error
 }
@@ -72,6 +84,9 @@ type Options struct {
 	Classes map[string]Factory
 	// Load loads the guest. Its context ends when the worker is told to stop while it boots.
 	Load func(ctx context.Context, r LoadRequest) (Guest, error)
+	// OpenFiles opens what answers requests for files; nil, or nil returned, has none. It is called before the worker changes its
+	// user.
+	OpenFiles func(c *config.Config) (Files, error)
 	// OpenLogs opens the logs. It is called before the worker changes its user. stderr is where "-" of the error log
 	// goes; descriptor 2 of a worker is for what the Go runtime prints when it crashes.
 	OpenLogs func(c *config.Config, stderr *os.File) (*Logs, error)
@@ -122,6 +137,8 @@ type process struct {
 	class   Class
 	guest   Guest
 
+	meter     atomic.Pointer[Meter] // the guest, if it is one
+	measuring sync.Mutex            // for the counters that measure sets
 	listeners listeners
 	keys      keys
 }
@@ -208,6 +225,10 @@ func (p *process) send(m proto.Message) {
 }
 
 func (p *process) closeGuest() int {
+	p.measure()
+	if p.env.Files != nil {
+		_ = p.env.Files.Close() // directories, which nothing was written to
+	}
 	if err := p.guest.Close(); err != nil {
 		p.log().Warn("Cannot close the guest", "error", err.Error())
 	}

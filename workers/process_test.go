@@ -24,7 +24,7 @@ func TestBootServeAndDrain(t *testing.T) {
 	if m.Type != proto.TypeReady || len(m.Ready.Guest) != 1 || m.Ready.Guest[0].Value != "the guest's bytes" {
 		t.Fatalf("got %+v", m)
 	}
-	want := "scoreboard logs environment owner descriptors processors listeners loading compiling starting"
+	want := "scoreboard logs environment files owner descriptors processors listeners loading compiling starting"
 	if got := strings.Join(stages, " "); got != want {
 		t.Errorf("stages %s, want %s", got, want)
 	}

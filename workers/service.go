@@ -51,7 +51,7 @@ func NewService(o ServiceOptions) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{o: o, trust: trust, ids: newRequestIDs(), failures: newLimiter(failureRate, failureBurst)}
+	s := &Service{o: o, trust: trust, ids: newRequestIDs(o.Config.RequestIDHeader), failures: newLimiter(failureRate, failureBurst)}
 	if n := o.Config.MaxRequests; n > 0 {
 		s.lifetime = uint64(n + rand.IntN(max(o.Config.MaxRequestsJitter, 0)+1))
 	}
@@ -60,9 +60,15 @@ func NewService(o ServiceOptions) (*Service, error) {
 
 // receive prepares a request for the guest. The error is a *exchange.Failure.
 func (s *Service) receive(c call) error {
-	r := &c.X().Request
-	s.ids.assign(r, c.Room())
-	return s.trust.Apply(r)
+	x := c.X()
+	s.ids.assign(&x.Request, c.Room(), s.trust)
+	if s.ids.header != "" {
+		x.Response.SetOwn(s.ids.header, x.Request.ID)
+	}
+	screenTrace(&x.Request)
+	err := s.trust.Apply(&x.Request)
+	underRoot(&x.Request, s.o.Config.RootPath) // after fields of strangers were dropped
+	return err
 }
 
 // run has the guest answer a call in a slot, which leave must follow. The time it may take counts from start. base ends
@@ -87,12 +93,17 @@ func (s *Service) run(base context.Context, slot int, c call, start time.Time, w
 	}()
 	defer func() {
 		if p := recover(); p != nil {
-			err = &exchange.Failure{
-				Status: 500, Reason: exchange.Internal, Err: fmt.Errorf("panic: %v", p), Stack: string(debug.Stack()),
-			}
+			err = panicked(p)
 		}
 	}()
 	return s.o.Guest.Serve(ctx, c.X())
+}
+
+// panicked makes a failure of what a handler has panicked with.
+func panicked(p any) error {
+	return &exchange.Failure{
+		Status: 500, Reason: exchange.Internal, Err: fmt.Errorf("panic: %v", p), Stack: string(debug.Stack()),
+	}
 }
 
 // leave clears the slot's row and calls free, at once or, where the guest could not be stopped, when it is done at last.
@@ -144,8 +155,17 @@ func (s *Service) answer(c call, start time.Time, err error) {
 		}
 		sendFailure(resp, req.ID, f)
 	}
-	s.count(status)
-	s.access(req, resp, status, start)
+	took := time.Since(start)
+	board := s.o.Board
+	if n := c.BodyRead(); n > 0 {
+		board.Add(scoreboard.BodyIn, n)
+	}
+	if n := resp.Sent(); n > 0 {
+		board.Add(scoreboard.BodyOut, n)
+	}
+	board.Took(took)
+	board.Answered(status) // last: who sees the total sees its parts
+	s.access(req, resp, status, start, took)
 	if n := s.served.Add(1); n == s.lifetime {
 		s.o.Log.Info("Autorestarting worker after current request", "max_requests", s.lifetime)
 		s.o.Retire("max_requests")
@@ -155,25 +175,19 @@ func (s *Service) answer(c call, start time.Time, err error) {
 // refused accounts for a request that the front end answered itself.
 func (s *Service) refused(x *exchange.Exchange, status int, cause string) {
 	r := &x.Request
-	s.ids.assign(r, nil)
+	s.ids.assign(r, nil, s.trust)
 	start := time.Now()
 	if s.o.Log.Enabled(context.Background(), slog.LevelDebug) {
 		s.o.Log.Debug("Request refused", "request_id", r.ID, "peer", r.RemoteAddr, "status", status, "cause", cause)
 	}
-	s.count(status)
-	s.access(r, &x.Response, status, start)
-}
-
-// count counts a response.
-func (s *Service) count(status int) {
-	class := min(max(status/100, 1), 5)
-	s.o.Board.Add(scoreboard.Informs+scoreboard.Counter(class-1), 1)
-	s.o.Board.Add(scoreboard.Requests, 1) // last: who sees the total sees its parts
+	s.o.Board.Add(scoreboard.Rejected, 1)
+	s.o.Board.Answered(status)
+	s.access(r, &x.Response, status, start, 0)
 }
 
 // describe fills in what the scoreboard shows of a request.
 func describe(c *scoreboard.Call, r *exchange.Request) {
-	c.ID, c.Method, c.Proto, c.RemoteAddr, c.Host, c.Target = r.ID, r.Method, r.Proto, r.RemoteAddr, r.Host, r.Target
+	c.ID, c.Method, c.Proto, c.RemoteAddr, c.Host, c.Target = r.ID, r.Method, r.Proto, r.RemoteAddr, r.Host, r.RawTarget()
 	for i := range r.Fields {
 		f := &r.Fields[i]
 		switch {

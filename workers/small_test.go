@@ -9,27 +9,41 @@ import (
 	"testing"
 	"time"
 
+	"github.com/appserver-go/appserver/config"
 	"github.com/appserver-go/appserver/exchange"
 )
 
 func TestRequestIDs(t *testing.T) {
-	ids := newRequestIDs()
+	ids := newRequestIDs("X-Request-ID")
+	trust, err := NewTrust(&config.Config{ForwardedAllowIPs: []string{"192.0.2.1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for id, kept := range map[string]bool{
 		"abc-123": true, strings.Repeat("a", 64): true, strings.Repeat("a", 65): false, "": false, "a b": false, "a\x1b": false, "é": false,
+		"3fa85f64-5717-4562-b3fc-2c963f66afa6": true, "aGVsbG8/+w==": true, "a:@~_.": true, `a"b`: false,
 	} {
 		r := &exchange.Request{Fields: exchange.Fields{{Name: "x-request-id", Value: id}}}
-		ids.assign(r, nil)
-		if (r.ID == id) != kept || r.ID == "" {
-			t.Errorf("%q became %q", id, r.ID)
+		ids.assign(r, nil, trust)
+		if (r.ID == id) != kept || r.ID == "" || len(r.Fields) != 1 || r.Fields[0].Value != r.ID {
+			t.Errorf("%q became %q, and the guest sees %v", id, r.ID, r.Fields)
+		}
+		stranger := &exchange.Request{RemoteAddr: "203.0.113.9:99", Fields: exchange.Fields{{Name: "x-request-id", Value: id}, {Name: "X-Request-Id", Value: "b"}}}
+		ids.assign(stranger, nil, trust)
+		if stranger.ID == id || len(stranger.Fields) != 1 || stranger.Fields[0].Value != stranger.ID {
+			t.Errorf("%q of a stranger became %q, and the guest sees %v", id, stranger.ID, stranger.Fields)
 		}
 	}
 	seen := map[string]bool{}
 	for range 1000 {
 		var a, b exchange.Request
-		ids.assign(&a, make([]byte, 64))
-		newRequestIDs().assign(&b, nil)
+		ids.assign(&a, make([]byte, 64), trust)
+		newRequestIDs("").assign(&b, nil, trust)
 		if seen[a.ID] || seen[b.ID] || !exchange.ValidName(a.ID) {
 			t.Fatalf("ids %q and %q", a.ID, b.ID)
+		}
+		if len(b.Fields) != 0 {
+			t.Fatalf("a field without a header's name: %v", b.Fields)
 		}
 		seen[a.ID], seen[b.ID] = true, true
 	}

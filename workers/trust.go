@@ -40,6 +40,9 @@ func NewTrust(c *config.Config) (*Trust, error) {
 	return t, nil
 }
 
+// Believes reports whether a peer, as in exchange.Request.RemoteAddr before Apply, is trusted.
+func (t *Trust) Believes(remoteAddr string) bool { return t.peers.contain(remoteAddr) }
+
 // Apply makes a request tell what is known of its client. From an untrusted peer it drops every field that speaks for a
 // proxy, so that guests need not know about trust. From a trusted one it takes scheme, address and host over, as far as
 // the settings say so. Fields that contradict each other about the scheme, and a host that is none, are a
@@ -48,7 +51,7 @@ func (t *Trust) Apply(r *exchange.Request) error {
 	if !slices.ContainsFunc(r.Fields, func(f exchange.Field) bool { return t.forwarding(f.Name) }) {
 		return nil
 	}
-	if !t.peers.contain(r.RemoteAddr) {
+	if !t.Believes(r.RemoteAddr) {
 		kept := r.Fields[:0]
 		for _, f := range r.Fields {
 			if !t.forwarding(f.Name) {

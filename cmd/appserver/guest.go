@@ -35,6 +35,14 @@ func (g loadedGuest) Describe() []proto.Fact {
 	return facts
 }
 
+// Stats translates, too.
+func (g loadedGuest) Stats() workers.GuestStats {
+	s := g.Guest.Stats()
+	return workers.GuestStats{
+		Instances: s.Instances, Memory: s.MemoryBytes, Made: int64(s.Made), Resets: int64(s.Resets), DeniedGrows: int64(s.DeniedGrows),
+	}
+}
+
 // Close releases the guest and what is behind it.
 func (g loadedGuest) Close() error {
 	if g.upstream != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/viper"
 
 	"github.com/appserver-go/appserver/config"
+	"github.com/appserver-go/appserver/host/static"
 	"github.com/appserver-go/appserver/internal/accesslog"
 	"github.com/appserver-go/appserver/internal/fault"
 	"github.com/appserver-go/appserver/sockets"
@@ -180,6 +181,16 @@ func (l *layers) decode() (config.Config, error) {
 	}
 	if _, err := parseBinds(cfg.Bind); err != nil {
 		return cfg, l.locate(&config.Problem{Key: "bind", Err: err})
+	}
+	for _, mount := range cfg.Static {
+		if _, err := static.Parse(mount); err != nil {
+			return cfg, l.locate(&config.Problem{Key: "static", Err: err})
+		}
+	}
+	if cfg.MetricsBind != "" {
+		if _, err := parseBinds([]string{cfg.MetricsBind}); err != nil {
+			return cfg, l.locate(&config.Problem{Key: "metrics_bind", Err: err})
+		}
 	}
 	return cfg, nil
 }

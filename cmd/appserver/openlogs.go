@@ -14,6 +14,7 @@ import (
 	"github.com/appserver-go/appserver/config"
 	"github.com/appserver-go/appserver/internal/accesslog"
 	"github.com/appserver-go/appserver/internal/logsink"
+	"github.com/appserver-go/appserver/internal/statsd"
 	"github.com/appserver-go/appserver/workers"
 )
 
@@ -25,8 +26,12 @@ type logs struct {
 	Logger  *slog.Logger
 	level   slog.LevelVar
 	sink    *logsink.Sink  // of Logger
-	access  *accessLog     // nil without one
+	statsd  *statsd.Client // nil without one; it counts records, and requests beside the access log
 	closing sync.WaitGroup // access logs that were replaced
+
+	mu     sync.Mutex // for the metrics, which are of another goroutine than changes
+	access *accessLog // nil without one
+	past   uint64     // records that replaced logs have dropped
 }
 
 // openLogs opens the logs that the settings name: "-" is stderr for the server's log and stdout for the access log. Files
@@ -46,6 +51,10 @@ func openLogs(cfg *config.Config, stdout, stderr *os.File, who owner) (*logs, er
 		return nil, err
 	}
 	l.sink, l.Logger = sink, newLog(sink)
+	if cfg.StatsdHost != "" { // before a worker changes its user, who may not reach the socket
+		l.statsd = statsd.New(statsd.Options{Host: cfg.StatsdHost, Prefix: cfg.StatsdPrefix, Tags: cfg.DogstatsdTags})
+		l.Logger = slog.New(countingHandler{l.Logger.Handler(), l.statsd})
+	}
 	if l.access, err = openAccess(cfg, stdout, who); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
@@ -72,8 +81,13 @@ func openAccess(cfg *config.Config, stdout *os.File, who owner) (*accessLog, err
 // written out beside.
 func (l *logs) change(level slog.Level, access *accessLog) {
 	l.level.Set(level)
+	l.mu.Lock()
 	old := l.access
 	l.access = access
+	if old != nil {
+		l.past += uint64(old.sink.Stats().Dropped)
+	}
+	l.mu.Unlock()
 	if old != nil {
 		l.closing.Go(func() { _ = old.sink.Close(logFlush) }) // nobody would hear of the error
 	}
@@ -81,6 +95,8 @@ func (l *logs) change(level slog.Level, access *accessLog) {
 
 // sinks are all that is open.
 func (l *logs) sinks() []*logsink.Sink {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.access == nil {
 		return []*logsink.Sink{l.sink}
 	}
@@ -113,13 +129,16 @@ func (l *logs) Close() error {
 	for _, s := range l.sinks() {
 		errs = append(errs, s.Close(logFlush))
 	}
+	l.statsd.Close()
 	l.closing.Wait()
 	return errors.Join(errs...)
 }
 
 // dropped returns how many records were dropped because a log's reader was slow.
 func (l *logs) dropped() uint64 {
-	var n uint64
+	l.mu.Lock()
+	n := l.past
+	l.mu.Unlock()
 	for _, s := range l.sinks() {
 		n += uint64(s.Stats().Dropped)
 	}
@@ -128,15 +147,24 @@ func (l *logs) dropped() uint64 {
 
 // forWorker returns the logs as package workers takes them.
 func (l *logs) forWorker() *workers.Logs {
-	w := &workers.Logs{Log: l.Logger, Reopen: l.Reopen, Dropped: l.dropped, Close: l.Close}
+	w := &workers.Logs{Log: l.Logger, Reopen: l.Reopen, Dropped: l.dropped, StatsdDropped: l.statsd.Dropped, Close: l.Close}
 	if l.access != nil {
 		w.Access = l.access.write
+	}
+	if access := w.Access; l.statsd != nil {
+		w.Access = func(r *accesslog.Record) {
+			if access != nil {
+				access(r)
+			}
+			l.statsd.Request(r.Status, r.Duration)
+		}
 	}
 	return w
 }
 
-// lost writes the access-log line of a request that died with its worker.
+// lost writes the access-log line of a request that died with its worker, and tells statsd.
 func (l *logs) lost(r arbiter.LostRequest) {
+	l.statsd.Request(0, r.Duration)
 	if l.access == nil {
 		return
 	}

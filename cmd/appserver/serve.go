@@ -123,7 +123,11 @@ func serve(ctx context.Context, s *server) error {
 	}
 	names := opts.Sockets.Names()
 	logs.Logger.Info("Listening", "addresses", names, "worker_class", cfg.WorkerClass, "workers", cfg.Workers)
-	opts.Alive = report.alive
+	gauge := workersGauge{statsd: logs.statsd}
+	opts.Alive = func(v arbiter.Vitals) {
+		report.alive(v)
+		gauge.alive(v)
+	}
 	opts.Ready = func() {
 		logs.Logger.Info("Ready", "addresses", names)
 		watch.start(ctx)
@@ -140,8 +144,16 @@ func (s *server) run(ctx context.Context, opts arbiter.Options) (err error) {
 	if s.heir != nil {
 		opts.Predecessor, opts.Will, opts.Promoted = s.heir, s.heir.Will, s.desk.promote
 	}
+	monitor, err := openMonitor(ctx, s)
+	if err != nil {
+		return errors.Join(err, opts.Sockets.Close(true))
+	}
+	defer monitor.Close()
 	a, err := arbiter.New(opts)
 	if err != nil {
+		return errors.Join(err, opts.Sockets.Close(true))
+	}
+	if err := monitor.attach(a); err != nil {
 		return errors.Join(err, opts.Sockets.Close(true))
 	}
 	s.desk.attach(a)

@@ -4,6 +4,7 @@ import (
 	"os"
 
 	"github.com/appserver-go/appserver/config"
+	"github.com/appserver-go/appserver/host/static"
 	"github.com/appserver-go/appserver/workers"
 	syncworker "github.com/appserver-go/appserver/workers/sync"
 	"github.com/appserver-go/appserver/workers/threaded"
@@ -23,6 +24,12 @@ func runWorker(p process) int {
 	return workers.Main(workers.Options{
 		Classes: classes(),
 		Load:    loadGuest,
+		OpenFiles: func(cfg *config.Config) (workers.Files, error) {
+			if len(cfg.Static) == 0 {
+				return nil, nil
+			}
+			return static.Open(cfg.Static)
+		},
 		OpenLogs: func(cfg *config.Config, stderr *os.File) (*workers.Logs, error) {
 			l, err := openLogs(cfg, p.stdout, stderr, nobodyElse)
 			if err != nil {

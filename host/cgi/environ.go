@@ -52,13 +52,13 @@ func (g *Guest) environ(req *exchange.Request, r *request) ([]string, error) {
 		"REMOTE_USER=",
 		"REQUEST_METHOD="+r.method,
 		"REQUEST_SCHEME="+scheme,
-		"REQUEST_URI="+r.target,
-		"SCRIPT_NAME=", // the guest answers for the whole server
+		"REQUEST_URI="+received(req, r),
+		"SCRIPT_NAME="+req.ScriptName,
 		"SERVER_NAME="+name,
 		"SERVER_PORT="+port,
 		"SERVER_PROTOCOL="+req.Proto,
 		"SERVER_SOFTWARE="+software,
-		"X_FULL_URL="+scheme+"://"+hostOf(req, name)+r.target,
+		"X_FULL_URL="+scheme+"://"+hostOf(req, name)+req.ScriptName+r.target,
 		"X_MATCHED_ROUTE=/...",
 		"X_RAW_PATH_INFO="+r.path,
 	)
@@ -66,6 +66,14 @@ func (g *Guest) environ(req *exchange.Request, r *request) ([]string, error) {
 		env = append(env, "HTTPS=on")
 	}
 	return g.appendFields(env, req), nil
+}
+
+// received returns the target as it came in; the request may have been changed on the way here.
+func received(req *exchange.Request, r *request) string {
+	if req.Received != "" {
+		return req.Received
+	}
+	return r.target
 }
 
 // appendFields adds a variable HTTP_* for each header field (RFC 3875 4.1.18).

@@ -104,13 +104,15 @@ type Engine struct {
 	inUse      bool                    // the runtime holds more than the WASI functions
 	budget     budget
 	instances  atomic.Int64
+	made       atomic.Uint64
+	resets     atomic.Uint64
 	reclaiming atomic.Bool // a reclaim is due
 	live       sync.Map    // api.Module -> *Instance, for host functions
 	dirty      dirtyPages
 	mapped     [][]byte // modules in sealed files, which wazero refers to
 }
 
-// Stats says what the live instances of an Engine use.
+// Stats says what the live instances of an Engine use, and what has happened to instances so far.
 type Stats struct {
 	// Instances is the number of live instances.
 	Instances int64
@@ -120,6 +122,8 @@ type Stats struct {
 	MemoryBudget int64
 	// DeniedGrows counts requests for memory that were refused for the limit of an instance or for the budget.
 	DeniedGrows uint64
+	// Made counts the instances that were started, Resets how often one was put back into the state of its image.
+	Made, Resets uint64
 }
 
 // New makes the process's Engine with the WASI preview 1 functions in it. Errors are those of the cache directory.
@@ -197,12 +201,14 @@ func (e *Engine) HostModule(name string) wazero.HostModuleBuilder {
 	return e.runtime.NewHostModuleBuilder(name)
 }
 
-// Stats returns what the live instances use at this moment.
+// Stats returns the figures of this moment.
 func (e *Engine) Stats() Stats {
 	return Stats{
 		Instances:    e.instances.Load(),
 		MemoryBytes:  e.budget.used.Load(),
 		MemoryBudget: e.budget.limit,
 		DeniedGrows:  e.budget.denied.Load(),
+		Made:         e.made.Load(),
+		Resets:       e.resets.Load(),
 	}
 }

@@ -86,6 +86,7 @@ func (m *Module) make(ctx context.Context, s *Spec) (*Instance, error) {
 		return nil, errors.Join(err, i.free())
 	}
 	m.engine.instances.Add(1)
+	m.engine.made.Add(1)
 	if err := i.link(ctx, m, s); err != nil {
 		return nil, errors.Join(err, i.Close())
 	}

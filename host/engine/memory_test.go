@@ -23,7 +23,7 @@ func TestMemoryLimit(t *testing.T) {
 	if got := trap(t, t.Context(), i, "poke", 10*pageSize); got.Kind != KindTrap {
 		t.Errorf("writing past the limit: %v", got)
 	}
-	want := Stats{Instances: 1, MemoryBytes: 10 * pageSize, DeniedGrows: 1}
+	want := Stats{Instances: 1, MemoryBytes: 10 * pageSize, DeniedGrows: 1, Made: 1}
 	if s := m.engine.Stats(); s != want {
 		t.Errorf("stats are %+v, want %+v", s, want)
 	}

@@ -38,6 +38,7 @@ func (i *Instance) Reset() error {
 	}
 	i.restoreGlobals()
 	i.broken = false
+	i.engine.resets.Add(1)
 	if i.engine.opts.VerifyReset {
 		return i.verify()
 	}

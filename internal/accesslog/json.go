@@ -20,6 +20,7 @@ func appendJSON(dst []byte, r *Record) []byte {
 	dst = appendCount(dst, "bytes", r.Bytes)
 	dst = appendCount(dst, "duration_us", max(r.Duration, 0).Microseconds())
 	dst = appendMember(dst, "request_id", r.ID)
+	dst = appendMember(dst, "trace_id", traceID(r.Request.Get("Traceparent")))
 	if r.PID != 0 {
 		dst = appendCount(dst, "pid", int64(r.PID))
 	}
@@ -30,6 +31,20 @@ func appendJSON(dst []byte, r *Record) []byte {
 		dst = appendMember(dst, "reason", r.Killed)
 	}
 	return append(dst, '}', '\n')
+}
+
+// traceID returns the trace of a traceparent field (W3C Trace Context), "" if it has none.
+func traceID(traceparent string) string {
+	if len(traceparent) < 55 || traceparent[2] != '-' || traceparent[35] != '-' {
+		return ""
+	}
+	id := traceparent[3:35]
+	for i := range len(id) {
+		if c := id[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return ""
+		}
+	}
+	return id
 }
 
 func appendCount(dst []byte, key string, n int64) []byte {

@@ -34,6 +34,8 @@ var rules = []rule{
 	{"internal/helper", nil, "a helper is a process and its pipes; what it does is the business of who starts it"},
 	{"internal/postmortem", []string{"internal/helper"}, "a post-mortem reads registers and a table; it knows no guest"},
 	{"internal/hooks", []string{"internal/helper"}, "hooks run commands; what happened is the business of who calls them"},
+	{"metrics", []string{"arbiter", "scoreboard"}, "metrics shows what the arbiter has counted and counts nothing by itself"},
+	{"internal/statsd", nil, "statsd sends lines; what happened is the business of who calls it"},
 	{"internal/logsink", []string{"internal/fault"}, "a log sink is an io.Writer; it knows no records"},
 	{"internal/accesslog", []string{"internal/fault", "exchange"}, "access-log lines are made from plain records"},
 	{
@@ -66,6 +68,7 @@ var rules = []rule{
 	{"host/stdio", []string{"exchange", "host/engine", "internal/fault"}, "guest ABIs never import each other"},
 	{"host/goplugin", []string{"exchange", "internal/fault", "internal/httpwriter"}, "guest ABIs never import each other"},
 	{"host/upstream", []string{"exchange", "internal/fault", "internal/httpwriter"}, "an upstream is a handler, not a guest"},
+	{"host/static", []string{"exchange", "internal/fault"}, "files are served by a handler that knows no guest"},
 	{"internal/httpwriter", []string{"exchange"}, "the writer fills exchange.Response and decides nothing"},
 	{"guests", nil, "guests run inside: they share no code with the server"},
 	{"guests/kit", nil, "the kit is compiled into guests: it shares no code with the server"},
@@ -84,7 +87,7 @@ var external = []struct {
 	{"github.com/spf13/cobra", []string{"cmd/appserver"}, "the command line is cmd's"},
 	{"github.com/lmittmann/tint", []string{"cmd/appserver"}, "below cmd a log is a *slog.Logger"},
 	{"net/http", []string{
-		"http2", "internal/httpwriter", "host/upstream", "host/goplugin", "host/stdio", "guests", "guests/kit", "guests/go-hello", "cmd/appserver", "control", "internal/bench",
+		"http2", "internal/httpwriter", "host/upstream", "host/goplugin", "host/stdio", "guests", "guests/kit", "guests/go-hello", "cmd/appserver", "control", "metrics", "internal/bench",
 	}, "requests travel as exchange.Exchange; only adapters know net/http"},
 }
 
