@@ -49,7 +49,7 @@ func throughput(t *testing.T, s *appserver, span time.Duration) int {
 
 // A storm of max_requests=10 must leave most of the throughput, and lose nothing. Measured with TORTURE=1 on two busy
 // processors that load and server share: 163 workers recycled in 25 s, and no difference that could be told from noise
-// (short runs give 75 to 108 %), where gunicorn keeps 3 %. The bound is far lower because tests share the machine.
+// (short runs give 75 to 108 %), where gunicorn keeps 3 %. The bound is 70 % there, and lower in the short run, which shares the machine with other tests.
 func TestRecycleStorm(t *testing.T) {
 	span, rounds := 300*time.Millisecond, 3
 	if torture() {
@@ -64,7 +64,11 @@ func TestRecycleStorm(t *testing.T) {
 	}
 	share := 100 * with / max(without, 1)
 	t.Logf("%d requests without recycling, %d with: %d %%; %d workers were recycled", without, with, share, storm.count("Draining worker"))
-	if share < 50 {
+	least := 50
+	if torture() {
+		least = 70
+	}
+	if share < least {
 		t.Errorf("the storm leaves %d %% of the throughput", share)
 	}
 	if storm.count("Draining worker") < 2 {
@@ -117,7 +121,9 @@ func TestReloadsAndKillsLeaveArbiterFlat(t *testing.T) {
 		eventually(t, patience, "the reload ends", func() bool { return ended() > before })
 	}
 	settle := func() {
-		eventually(t, patience, "two workers", func() bool { return len(s.workers()) == 2 })
+		eventually(t, patience, "two processes, and no zombie", func() bool {
+			return len(s.workers()) == 2 && len(children(s.pid())) == 2
+		})
 	}
 	for i := range 15 {
 		cycle(i)
@@ -136,6 +142,8 @@ func TestReloadsAndKillsLeaveArbiterFlat(t *testing.T) {
 	if now := peakRSS(t, pid); now > memory+memory/2 {
 		t.Errorf("memory grew from %d to %d bytes", memory, now)
 	}
+	t.Logf("%d cycles: descriptors %d to %d, threads %d to %d, most memory %d to %d KiB", cycles, fds, descriptors(t, pid),
+		threads, threadCount(t, pid), memory>>10, peakRSS(t, pid)>>10)
 	s.mustGet("/", 200)
 	s.stop()
 }

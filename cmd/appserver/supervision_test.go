@@ -4,9 +4,13 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -65,12 +69,18 @@ func TestKilledArbiterLeavesNothing(t *testing.T) {
 // An arbiter that is stopped does not matter to clients.
 func TestStoppedArbiter(t *testing.T) {
 	s := start(t, wasm("hello"), "-w", "2")
+	before := s.workers()
+	stop := hammer(s, s.addr, 8, false)
 	s.signal(syscall.SIGSTOP)
-	for range 50 {
+	for range repeats(50) {
 		s.mustGet("/", 200)
 	}
 	s.signal(syscall.SIGCONT)
 	s.mustGet("/", 200)
+	lostNothing(t, stop())
+	if !sameInts(before, s.workers()) {
+		t.Errorf("workers changed from %v to %v", before, s.workers())
+	}
 	s.stop()
 }
 
@@ -95,6 +105,40 @@ func TestTermUnderLoadLosesNothing(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A stop with 200 requests in guests, none of which is done before the stop has begun, loses none of them.
+func TestTermWithRequestsInFlight(t *testing.T) {
+	const requests = 200
+	var arrived sync.WaitGroup
+	arrived.Add(requests)
+	release := make(chan struct{})
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		arrived.Done()
+		<-release
+		w.WriteHeader(http.StatusOK)
+	}))
+	defer upstream.Close()
+	s := start(t, wasm("next"), "-w", "2", "-k", "threaded", "--threads", strconv.Itoa(requests), "--upstream", upstream.URL, "--log-level", "info")
+	done := make(chan *load.Report, 1)
+	go func() {
+		done <- load.Run(t.Context(), load.Plan{Addr: s.addr, Clients: requests, Requests: 1, Raw: get(false), Check: load.Status(200)})
+	}()
+	arrived.Wait()
+	s.signal(syscall.SIGTERM)
+	s.awaitMsg("Shutting down")
+	if torture() {
+		time.Sleep(2 * time.Second) // as long as the requests are to take
+	}
+	close(release)
+	if r := <-done; r.Done != requests || r.Bad+r.Lost+r.Refused > 0 {
+		t.Errorf("%s", r)
+	} else {
+		t.Logf("%s", r)
+	}
+	if code := s.wait(); code != 0 {
+		t.Errorf("exit code %d\n%s", code, s.log())
 	}
 }
 

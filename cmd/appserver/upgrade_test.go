@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -63,10 +64,7 @@ func (s *appserver) upgrade(auto bool) {
 
 // USR2 again and again, in both layouts of sockets, by hand and by itself.
 func TestUpgradeUnderLoadLosesNothing(t *testing.T) {
-	upgrades := 2
-	if torture() {
-		upgrades = 10
-	}
+	upgrades := repeats(10)
 	for _, test := range []struct {
 		network, mode, upgrade string
 		keepAlive              bool
@@ -242,6 +240,26 @@ func TestUpgradeChangesBinds(t *testing.T) {
 	}
 }
 
+// Reloads, upgrades and changes of the number of workers, all over each other.
+func TestStormOfSignalsUnderLoadLosesNothing(t *testing.T) {
+	rounds := repeats(6)
+	for _, network := range []string{"tcp", "unix"} {
+		t.Run(network, func(t *testing.T) {
+			s := start(t, wasm("hello"), "-w", "2", "-k", "threaded", "--threads", "4", "--bind", binds(t)[network], "--upgrade", "auto",
+				"--max-requests", "500", "--log-level", "info")
+			stop := hammer(s, s.addr, 16, network == "unix")
+			for range rounds {
+				for range rand.IntN(3) {
+					s.signal([]syscall.Signal{syscall.SIGHUP, syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGUSR1}[rand.IntN(4)])
+				}
+				s.upgrade(true)
+			}
+			lostNothing(t, stop())
+			s.stop()
+		})
+	}
+}
+
 // Upgrades leave nothing in the arbiters that follow each other: descriptors, threads, zombies; and the number of workers
 // that TTIN has made stays.
 func TestUpgradesLeaveArbiterFlat(t *testing.T) {
@@ -268,6 +286,7 @@ func TestUpgradesLeaveArbiterFlat(t *testing.T) {
 	if now := threadCount(t, s.pid()); now > threads+4 {
 		t.Errorf("threads grew from %d to %d", threads, now)
 	}
+	t.Logf("%d upgrades: descriptors %d to %d, threads %d to %d", upgrades, fds, descriptors(t, s.pid()), threads, threadCount(t, s.pid()))
 	s.stop()
 }
 
