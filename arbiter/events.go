@@ -73,7 +73,7 @@ func (a *Arbiter) receive(w *worker, m *proto.Message, now time.Time) error {
 	case m.Type == proto.TypeClosed && w.state >= draining:
 		w.closed = true
 	case m.Type == proto.TypeReady && w.state >= draining:
-		// It became ready while the order to drain was on its way.
+		a.bootedAfterAll(w, now) // while the order to drain was on its way
 	default:
 		return fmt.Errorf("sent %s while %s", m.Type, w.state)
 	}

@@ -35,8 +35,8 @@ func (a *Arbiter) beginHalt(quick bool, reason string) {
 		switch w.state {
 		case spawned:
 			w.dismiss("shutting down")
-		case booted: // it serves nobody, so it need not finish anything
-			a.drain(w, now, 0, min(exitGrace, grace+drainMargin), true)
+		case booted:
+			a.stopBooting(w, "shutting down", all)
 		case ready:
 			a.halt.closeBy = later(a.halt.closeBy, now.Add(grace+drainMargin))
 			final := all

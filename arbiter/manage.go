@@ -51,13 +51,13 @@ func (a *Arbiter) surplus() int {
 	return best
 }
 
-// retire ends a worker that has lost its place: it drains, or is killed if it serves nobody yet.
+// retire ends a worker that has lost its place: it drains, or stops to boot.
 func (a *Arbiter) retire(w *worker, why string) {
 	switch {
 	case w == nil || w.state >= draining:
 	case w.state < ready:
 		w.leaves(why)
-		w.dismiss(why)
+		a.stopBooting(w, why, false)
 	default:
 		w.leaves(why)
 		w.log.Info("Draining worker", "reason", why)
@@ -67,6 +67,26 @@ func (a *Arbiter) retire(w *worker, why string) {
 			w.accept(final)
 		}
 		a.drain(w, time.Now(), grace, grace+drainMargin, len(final) > 0)
+	}
+}
+
+// stopBooting ends a worker that is not known to serve. It may do so already, with a request in hand, when its word has not
+// arrived yet: so one that knows what to serve is told to drain, and any other is killed. See bootedAfterAll.
+func (a *Arbiter) stopBooting(w *worker, why string, final bool) {
+	if w.state != booted {
+		w.dismiss(why)
+		return
+	}
+	now, grace := time.Now(), w.spec.gen.limits.gracefulTimeout
+	patience := min(exitGrace, grace+drainMargin)
+	a.drain(w, now, grace, patience, final)
+	w.expect(now, forDrain, patience, fmt.Sprintf("did not stop booting within %v", patience))
+}
+
+// bootedAfterAll gives a worker its time that was told to stop booting when it had begun to serve.
+func (a *Arbiter) bootedAfterAll(w *worker, now time.Time) {
+	if grace := w.spec.gen.limits.gracefulTimeout; w.state == draining && (a.halt == nil || !a.halt.quick) {
+		w.expect(now, forDrain, grace+drainMargin, fmt.Sprintf("did not finish within %v (graceful_timeout)", grace))
 	}
 }
 

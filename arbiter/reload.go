@@ -170,7 +170,7 @@ func (a *Arbiter) dropReload(err error) {
 	a.reload = nil
 	r.cancel()
 	if r.canary != nil {
-		r.canary.dismiss("the reload was given up")
+		a.stopBooting(r.canary, "the reload was given up", false)
 	}
 	if r.gen != nil {
 		r.gen.closeFiles()
