@@ -65,7 +65,7 @@ func (a *Arbiter) receive(w *worker, m *proto.Message, now time.Time) error {
 		if w.state < draining {
 			w.expect(now, forExit, exitGrace, "reported a failure and lived on")
 		}
-	case m.Type == proto.TypeRetire && w.served():
+	case m.Type == proto.TypeRetire && (w.served() || w.state >= draining): // or it began to serve as below
 		if w.state == ready && w.retiring == "" {
 			w.retiring = cmp.Or(m.Retire.Reason, "unknown")
 			w.log.Info("Worker asks for a replacement", "reason", w.retiring)
