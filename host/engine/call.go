@@ -86,6 +86,7 @@ func (i *Instance) guard(ctx context.Context, f func() error) (err error) {
 // it, with the function that was called.
 func (i *Instance) trapped(ctx context.Context, err error) *Trap {
 	t := newTrap(ctx, err, i.shift)
+	t.Stack = i.lines.fill(t.Stack)
 	i.broken = true
 	i.lost = i.lost || t.Kind == KindStackOverflow || errors.As(err, new(*sys.ExitError))
 	if t.Kind == KindStackOverflow {

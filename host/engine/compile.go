@@ -75,6 +75,7 @@ func (m *Module) take(w *rewritten, compiled wazero.CompiledModule) {
 	m.compiled, m.facts, m.lasting = compiled, w.module.Facts, w.lasting
 	m.checkpoints = w.options.Checkpoint
 	m.starts, m.shift = w.options.Reset && w.module.Start(), w.module.Shift(w.options)
+	m.lines = newLines(w.module, w.options)
 }
 
 // compileModule compiles a module, and offers siblings what it was rewritten to.

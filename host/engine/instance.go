@@ -52,6 +52,7 @@ type Instance struct {
 	lost   bool            // it cannot be reset
 	closed bool
 	shift  int // of the module
+	lines  *lines
 
 	fuel    api.MutableGlobal // nil without fuel
 	globals []api.MutableGlobal
@@ -81,7 +82,7 @@ func (m *Module) make(ctx context.Context, s *Spec) (*Instance, error) {
 	if err := checkStrings(s.Args, s.Env); err != nil {
 		return nil, err
 	}
-	i := &Instance{engine: m.engine, ctx: ctx, args: s.Args, env: s.Env, onSleep: s.OnSleep, shift: m.shift}
+	i := &Instance{engine: m.engine, ctx: ctx, args: s.Args, env: s.Env, onSleep: s.OnSleep, shift: m.shift, lines: m.lines}
 	if err := i.open(m, s); err != nil {
 		return nil, errors.Join(err, i.free())
 	}

@@ -55,6 +55,7 @@ type Module struct {
 	checkpoints bool     // runs of _start can be gone on with
 	starts      bool     // the start function is an export, for us to call
 	shift       int      // by how much the indices of its functions are too high
+	lines       *lines   // nil without debugging information
 	symbols     *os.File // nil unless published
 	lasting     string   // why instances cannot be reset
 

@@ -143,7 +143,8 @@ func Decode(wasm []byte) (*Module, error) {
 		return nil, fmt.Errorf("the module does not begin with %q", magic)
 	}
 	m := &Module{wasm: wasm, start: -1, maxRef: -1, entry: -1}
-	r := &reader{b: wasm, off: len(magic)}
+	heap := int64(-1)
+	r := &reader{b: wasm, off: len(magic), heap: &heap}
 	last := 0
 	for r.err == nil && r.off < len(r.b) {
 		at := r.off
@@ -172,6 +173,9 @@ func Decode(wasm []byte) (*Module, error) {
 	}
 	if r.err != nil {
 		return nil, r.err
+	}
+	if heap >= int64(len(m.params)) {
+		return nil, fmt.Errorf("the type %d does not exist, there are %d", heap, len(m.params))
 	}
 	return m, m.check()
 }

@@ -52,6 +52,8 @@ func newLab(t testing.TB, fuel uint32) *lab {
 		l.checkpoints++
 		stack[0] = uint64(l.checkpoints % 2) // every other time again
 	}), []api.ValueType{api.ValueTypeI32}, []api.ValueType{api.ValueTypeI32}).Export(CheckpointImport)
+	b.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(context.Context, api.Module, []uint64) {}),
+		[]api.ValueType{api.ValueTypeI32}, nil).Export(DescriptorImport)
 	if _, err := b.Instantiate(ctx); err != nil {
 		t.Fatal(err)
 	}

@@ -12,8 +12,8 @@
 // against the module as it was. The decoder is strict about everything it has to follow, instructions above all, and
 // leaves types to wazero. What it keeps of a module is a small multiple of the module's own size.
 //
-// Names of functions are kept for stack traces. Debugging information (DWARF) and other custom sections that speak of
-// places in the code are dropped, because those places move. The importing of one function moves the indices of all
+// Names of functions are kept for stack traces. Custom sections that speak of places in the code are dropped, because
+// those places move; for debugging information (DWARF) Origins tells where they were. The importing of one function moves the indices of all
 // functions that the module defines up by one, which shows in the stack trace of a function without a name.
 //
 // The package knows nothing of wazero. Only host/engine calls it.

@@ -53,10 +53,8 @@ func GlobalExport(index uint32) string { return fmt.Sprintf("%sglobal.%d", reser
 
 // Rewrite encodes the module anew.
 func (m *Module) Rewrite(o Options) ([]byte, error) {
-	w := &writer{m: m, o: o, out: make([]byte, 0, len(m.wasm)+len(m.wasm)/4+128)}
+	w := m.writer(o)
 	w.out = append(w.out, magic...)
-	w.shift, w.fuel = uint32(m.Shift(o)), m.globals
-	w.watch = o.Reset && len(m.watched) > 0
 	last := 0
 	for i := range m.sections {
 		s := &m.sections[i]
@@ -78,6 +76,13 @@ func (m *Module) Rewrite(o Options) ([]byte, error) {
 	return w.out, w.err
 }
 
+func (m *Module) writer(o Options) *writer {
+	return &writer{
+		m: m, o: o, out: make([]byte, 0, len(m.wasm)+len(m.wasm)/4+128),
+		shift: uint32(m.Shift(o)), fuel: m.globals, watch: o.Reset && len(m.watched) > 0, lines: m.Moves(o),
+	}
+}
+
 // writer writes a module. Functions that the module defines move up by shift.
 type writer struct {
 	m     *Module
@@ -88,7 +93,10 @@ type writer struct {
 	flow  flow
 	watch bool // functions are watched
 	ref   int  // the next of m.refs
+	lines bool // places in the code are to be told from stacks
 	err   error
+
+	kept func(at, from, to int) // is told where code of the module was written, unless it is nil
 }
 
 func (w *writer) u32(n uint32) { w.out = binary.AppendUvarint(w.out, uint64(n)) }
@@ -336,6 +344,9 @@ func (w *writer) custom(s *section) {
 		return
 	case strings.HasPrefix(name, ".debug_"), strings.HasPrefix(name, "reloc."), strings.HasPrefix(name, "metadata.code."),
 		name == "linking", name == "sourceMappingURL", name == "external_debug_info":
+		if w.lines {
+			w.placeholder(name)
+		}
 		if w.shift > 0 {
 			return
 		}

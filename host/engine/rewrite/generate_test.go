@@ -47,8 +47,9 @@ type generator struct {
 	locals  []byte
 	code    []byte
 	depth   int
-	index   int // of the function being made
-	calls   int // that it may still make
+	index   int  // of the function being made
+	calls   int  // that it may still make
+	inside  bool // a dispatcher
 	writes  bool
 	names   bool
 }
@@ -150,16 +151,23 @@ func (g *generator) emit(b ...byte) { g.code = append(g.code, b...) }
 // function makes a body.
 func (g *generator) function(s signature) []byte {
 	g.locals = slices.Concat(s.params, g.kinds(5))
-	// Two counters for loops, one for each depth.
+	// Counters for loops, one for each depth, and two locals for a dispatcher.
 	counters := len(g.locals)
 	g.code, g.depth, g.calls = nil, 0, 3
 	for range 1 + g.IntN(5) {
 		g.statement(counters, 0)
 	}
-	for _, t := range s.results {
-		g.expr(t, 3)
+	if n := g.IntN(min(len(g.funcs), g.index)); g.IntN(6) == 0 && slices.Equal(g.funcs[n].results, s.results) {
+		for _, t := range g.funcs[n].params {
+			g.expr(t, 2)
+		}
+		g.emit(append([]byte{opReturnCall}, uleb(n)...)...)
+	} else {
+		for _, t := range s.results {
+			g.expr(t, 3)
+		}
 	}
-	groups := list(append(prefixed(g.locals[len(s.params):]), []byte{3, i32})...)
+	groups := list(append(prefixed(g.locals[len(s.params):]), []byte{counterLocals, i32})...)
 	body := slices.Concat(groups, g.code, []byte{0x0b})
 	return append(uleb(len(body)), body...)
 }

@@ -9,7 +9,7 @@ func (g *generator) statement(counters, loops int) {
 	}
 	g.depth++
 	defer func() { g.depth-- }()
-	switch g.IntN(14) {
+	switch g.IntN(19) {
 	case 0, 1:
 		t := g.kind()
 		if n := g.local(t); n >= 0 {
@@ -53,9 +53,120 @@ func (g *generator) statement(counters, loops int) {
 		if g.IntN(20) == 0 { // what follows is dead
 			g.emit(0x00, opLoop, 0x40, opEnd)
 		}
+	case 13, 14, 15:
+		g.dispatcher(counters, loops)
+	case 16:
+		g.multi()
+	case 17:
+		g.address()
+		g.vector(3)
+		g.emit(opVector, 11, 0, 0) // v128.store
 	default:
 		g.expr(g.kind(), 4)
 		g.emit(0x1a)
+	}
+}
+
+// counterLocals is how many locals statements use for themselves.
+const counterLocals = 5
+
+// dispatcher makes a loop like those that Go programs consist of: three pieces of code that jump to each other by
+// number, forward as they like and back so many times.
+func (g *generator) dispatcher(counters, loops int) {
+	if g.inside {
+		return
+	}
+	g.inside = true
+	defer func() { g.inside = false }()
+	next, left := uleb(counters+3), uleb(counters+4)
+	set := func(local []byte, n int) { g.emit(slices.Concat([]byte{opI32Const, byte(n), opLocalSet}, local)...) }
+	set(next, g.IntN(4))
+	set(left, 1+g.IntN(8))
+	g.emit(opLoop, 0x40, opBlock, 0x40, opBlock, 0x40, opBlock, 0x40)
+	g.emit(slices.Concat([]byte{opLocalGet}, next, []byte{opBrTable, 3, 0, 1, 2, 2})...)
+	for piece := range 3 {
+		g.emit(opEnd)
+		g.statement(counters, max(loops, 1))
+		if g.IntN(2) == 0 {
+			g.emit(slices.Concat([]byte{opLocalGet}, left, []byte{opI32Const, 1, opI32Sub, opLocalTee}, left, []byte{opI32Const, 0, 0x4a, opIf, 0x40})...)
+			set(next, g.IntN(4))
+			g.emit(opBr, byte(3-piece), opEnd)
+		} else if piece < 2 {
+			set(next, piece+1+g.IntN(3-piece))
+			g.emit(opBr, byte(2-piece))
+		}
+	}
+	g.emit(opEnd)
+}
+
+// multi makes a block of the type of a function, which may take and leave several values.
+func (g *generator) multi() {
+	n := g.IntN(len(g.funcs))
+	for _, t := range g.funcs[n].params {
+		g.expr(t, 1)
+	}
+	g.emit(append([]byte{opBlock}, sleb(int64(n))...)...)
+	for range g.funcs[n].params {
+		g.emit(0x1a)
+	}
+	for _, t := range g.funcs[n].results {
+		g.expr(t, 1)
+	}
+	g.emit(opEnd)
+	for range g.funcs[n].results {
+		g.emit(0x1a)
+	}
+}
+
+// vector puts a v128 on the stack.
+func (g *generator) vector(depth int) {
+	switch n := g.IntN(6); {
+	case depth == 0 || n == 0:
+		g.emit(opVector, 12)
+		for range 16 {
+			g.emit(byte(g.IntN(256)))
+		}
+	case n == 1:
+		g.address()
+		g.emit(opVector, 0, 0, 0) // v128.load
+	case n == 2:
+		g.expr(i32, 1)
+		g.emit(opVector, byte(15+g.IntN(3))) // splat
+	case n == 3:
+		g.vector(depth - 1)
+		g.vector(depth - 1)
+		g.emit(opVector, 13) // i8x16.shuffle
+		for range 16 {
+			g.emit(byte(g.IntN(32)))
+		}
+	default:
+		g.vector(depth - 1)
+		g.vector(depth - 1)
+		g.emit(append([]byte{opVector}, uleb([]int{78, 80, 81, 110, 113, 142, 145, 174, 177, 181, 206, 213}[g.IntN(12)])...)...)
+	}
+}
+
+// rare makes an i32 in one of the ways that compilers use less.
+func (g *generator) rare(depth int) {
+	switch g.IntN(6) {
+	case 0:
+		g.vector(2)
+		g.emit(opVector, 27, byte(g.IntN(4))) // i32x4.extract_lane
+	case 1:
+		g.emit(opI32Const, byte(g.IntN(8)), 0x25, 0, 0xd1) // table.get, ref.is_null
+	case 2:
+		g.expr(i32, depth-1)
+		g.expr(i32, depth-1)
+		g.expr(i32, depth-1)
+		g.emit(0x1c, 1, i32) // select
+	case 3:
+		g.expr(f64, depth-1)
+		g.emit(opBulk, byte(2+g.IntN(2))) // i32.trunc_sat_f64
+	case 4:
+		g.expr(i32, depth-1)
+		g.emit(byte(0xc0 + g.IntN(2))) // i32.extend
+	case 5:
+		g.emit(opBulk, bulkTableSize, 0)
 	}
 }
 
@@ -156,6 +267,10 @@ func (g *generator) expr(t byte, depth int) {
 	}
 	switch t {
 	case i32:
+		if g.IntN(6) == 0 {
+			g.rare(depth)
+			return
+		}
 		if g.IntN(6) == 0 {
 			g.emit(opI32Const, 7)
 			g.emit(opCall, 0)

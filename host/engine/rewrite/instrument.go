@@ -11,7 +11,7 @@ func (w *writer) code() {
 		begins := w.o.Checkpoint && int64(i) == w.m.entry
 		if w.shift == 0 || !extra && !f.refs && !begins {
 			w.u32(uint32(f.at.end - f.at.start))
-			w.out = append(w.out, w.m.wasm[f.at.start:f.at.end]...)
+			w.keep(int(f.at.start), int(f.at.end))
 			continue
 		}
 		w.sized(func() { w.body(f, extra, begins) })
@@ -31,13 +31,13 @@ func (w *writer) body(f *funcInfo, extra, begins bool) {
 	if extra {
 		groups := r.u32()
 		w.u32(groups + 1)
-		w.out = append(w.out, wasm[r.off:f.code]...)
+		w.keep(r.off, int(f.code))
 		w.out = append(w.out, 2, 0x7f) // two more locals of type i32
 		if w.o.Fuel > 0 {
 			c = w.checks(f.locals)
 		}
 	} else {
-		w.out = append(w.out, wasm[f.at.start:f.code]...)
+		w.keep(int(f.at.start), int(f.code))
 	}
 	if begins {
 		w.checkpoint(BeforeStart)
@@ -52,11 +52,11 @@ func (w *writer) body(f *funcInfo, extra, begins bool) {
 		counts := w.flow.step(r.b, &in)
 		switch {
 		case in.op == opLoop && counts:
-			w.out = append(w.out, wasm[copied:in.nextAt]...)
+			w.keep(copied, in.nextAt)
 			w.out = append(w.out, c.turn...)
 			copied = in.nextAt
 		case in.op == opCall, in.op == opReturnCall, in.op == opRefFunc:
-			w.out = append(w.out, wasm[copied:in.start]...)
+			w.keep(copied, in.start)
 			w.announce(in, f.locals)
 			if w.o.Checkpoint && in.op == opCall && w.m.pausesAt(in.index) {
 				w.checkpoint(max(w.m.pauses[in.index], BeforeCall))
@@ -65,12 +65,12 @@ func (w *writer) body(f *funcInfo, extra, begins bool) {
 			w.function(in.index)
 			copied = in.nextAt
 		case counts, leaps(in.op), costly(&in):
-			w.out = append(w.out, wasm[copied:in.start]...)
+			w.keep(copied, in.start)
 			w.out = append(w.out, c.before(&in)...)
 			copied = in.start
 		}
 	}
-	w.out = append(w.out, wasm[copied:f.at.end]...)
+	w.keep(copied, int(f.at.end))
 }
 
 // before returns the code that pays for an instruction that is not a loop.

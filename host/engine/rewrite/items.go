@@ -34,9 +34,16 @@ func (r *reader) funcType() (params uint32) {
 func (r *reader) valueType() byte {
 	c := r.byte()
 	if c == refNull || c == refNonNull {
-		r.skipSigned(5)
+		r.heapType()
 	}
 	return c
+}
+
+// heapType passes over a heap type: the index of a type, which is remembered, or a negative number.
+func (r *reader) heapType() {
+	if index := r.typeIndex(); index != noType && r.heap != nil {
+		*r.heap = max(*r.heap, int64(index))
+	}
 }
 
 // limits reads the limits of a table or memory.
@@ -82,8 +89,10 @@ func (m *Module) constExpr(r *reader) {
 		switch op := r.byte(); op {
 		case 0x0b: // end
 			return
-		case 0x41, 0xd0: // i32.const, ref.null
+		case 0x41: // i32.const
 			r.skipSigned(5)
+		case 0xd0: // ref.null
+			r.heapType()
 		case 0x42: // i64.const
 			r.skipSigned(10)
 		case 0x43: // f32.const

@@ -150,7 +150,7 @@ func (r *reader) next() (in instruction) {
 	case immEight:
 		r.skip(8)
 	case immHeap:
-		r.skipSigned(5)
+		r.heapType()
 	case immPrefix:
 		in.sub = r.u32()
 		in.index = r.prefixed(in.op, in.sub)
@@ -170,10 +170,15 @@ const noType = ^uint32(0)
 // or 0x40 for nothing, both of which are negative as such a number.
 func (r *reader) blockType() uint32 {
 	if r.err == nil && r.off < len(r.b) && (r.b[r.off] == refNull || r.b[r.off] == refNonNull) {
-		r.off++
-		r.skipSigned(5)
+		r.valueType()
 		return noType
 	}
+	return r.typeIndex()
+}
+
+// typeIndex reads the index of a type that is written as a signed number of 33 bits, and returns noType if it is
+// negative, which stands for something else.
+func (r *reader) typeIndex() uint32 {
 	n := uint64(0)
 	for shift := uint(0); shift < 35; shift += 7 {
 		c := r.byte()

@@ -14,6 +14,8 @@ type reader struct {
 	b   []byte
 	off int
 	err error
+
+	heap *int64 // the highest type index of a heap type so far; nil if that does not matter
 }
 
 func (r *reader) fail(err error) {
@@ -83,7 +85,7 @@ func (r *reader) sub(n uint32) *reader {
 	if r.err != nil {
 		return &reader{err: r.err}
 	}
-	return &reader{b: r.b[:start+int(n)], off: start}
+	return &reader{b: r.b[:start+int(n)], off: start, heap: r.heap}
 }
 
 // vector reads a count, calls item so many times and returns the count. It is checked against the bytes there are, so
