@@ -47,6 +47,9 @@ check: lint generated test ## what must pass before a commit
 
 bench: build ## requests per second and CPU per request, beside the same handler native
 	$(GO) run ./internal/bench
+	$(GO) test ./host/engine -run '^$$' -bench 'Interruption|Neighbour' -benchtime 200x
+	$(GO) test ./host/engine -run '^$$' -bench Fuel
+	GOMAXPROCS=1 $(GO) test ./host/httpwasm -run '^$$' -bench 'Isolation/^go' -benchtime 8000x
 
 clean:
 	rm -f appserver

@@ -47,6 +47,64 @@ func TestSpinningGuestLetsOthersRun(t *testing.T) {
 	t.Logf("light calls: median %v, 99 %% %v, longest %v", took[len(took)/2], took[len(took)*99/100], took[len(took)-1])
 }
 
+// BenchmarkInterruption stops a spinning guest at its deadline, resets it and calls it again; "late" is how long after
+// its deadline a call has ended, at the median and at most.
+func BenchmarkInterruption(b *testing.B) {
+	m, _ := compileReset(b, scanIoctl)
+	m.engine.opts.VerifyReset = false
+	i, _ := capture(b, m, Spec{})
+	spin := i.Function("spin")
+	var late []time.Duration
+	for b.Loop() {
+		ctx, cancel := context.WithTimeout(b.Context(), time.Millisecond)
+		err := i.Call(ctx, spin, nil)
+		deadline, _ := ctx.Deadline()
+		late = append(late, time.Since(deadline))
+		cancel()
+		if err == nil {
+			b.Fatal("the spinning guest returned")
+		}
+		if err := i.Reset(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(median(late))/1e3, "late-µs")
+	b.ReportMetric(float64(slices.Max(late))/1e3, "latest-µs")
+}
+
+// BenchmarkNeighbour calls one instance while another spins; "stopped" is the longest that a garbage collection took, which
+// has to stop both.
+func BenchmarkNeighbour(b *testing.B) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
+	m, _ := compileReset(b, scanIoctl)
+	spinner, light := instantiate(b, m, Spec{}), instantiate(b, m, Spec{})
+	ctx, cancel := context.WithCancel(b.Context())
+	ended := make(chan error, 1)
+	spin := spinner.Function("spin")
+	go func() { ended <- spinner.Call(ctx, spin, nil) }()
+	fn, stack := light.Function("count"), make([]uint64, 1)
+	var took []time.Duration
+	var stopped time.Duration
+	for n := 0; b.Loop(); n++ {
+		begin := time.Now()
+		if err := light.Call(ctx, fn, stack); err != nil {
+			b.Fatal(err)
+		}
+		runtime.Gosched() // as a request does that waits for its client
+		took = append(took, time.Since(begin))
+		if n%100 == 0 {
+			begin = time.Now()
+			runtime.GC()
+			stopped = max(stopped, time.Since(begin))
+		}
+	}
+	cancel()
+	<-ended
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)*99/100])/1e3, "p99-µs")
+	b.ReportMetric(float64(stopped)/1e3, "stopped-µs")
+}
+
 // BenchmarkFuel runs tight loops and a recursion with each way of interruption.
 func BenchmarkFuel(b *testing.B) {
 	for _, fn := range []struct {
