@@ -21,12 +21,24 @@ var compilers = []struct {
 	env                []string
 }{
 	{"Go", "main.go", goProgram, []string{"go"}, []string{"go", "build", "-o", "guest.wasm", "main.go"}, []string{"GOOS=wasip1", "GOARCH=wasm", "GOFLAGS="}},
-	{"C", "main.c", cProgram, []string{"clang", "wasm-ld", "/usr/lib/wasm32-wasi/libc.a"},
-		[]string{"clang", "--target=wasm32-wasi", "-O1", "-g", "-o", "guest.wasm", "main.c", "-lm"}, nil},
-	{"C with SIMD, bulk memory and tail calls", "main.c", cProgram, []string{"clang", "wasm-ld", "/usr/lib/wasm32-wasi/libc.a"},
-		[]string{"clang", "--target=wasm32-wasi", "-O3", "-msimd128", "-mbulk-memory", "-mtail-call", "-msign-ext", "-mnontrapping-fptoint", "-o", "guest.wasm", "main.c", "-lm"}, nil},
-	{"Rust", "main.rs", rustProgram, []string{"/usr/bin/rustc", "/usr/lib/rustlib/wasm32-wasi"},
-		[]string{"/usr/bin/rustc", "--target", "wasm32-wasi", "-O", "-g", "-o", "guest.wasm", "main.rs"}, nil},
+	{
+		"C", "main.c", cProgram,
+		[]string{"clang", "wasm-ld", "/usr/lib/wasm32-wasi/libc.a"},
+		[]string{"clang", "--target=wasm32-wasi", "-O1", "-g", "-o", "guest.wasm", "main.c", "-lm"},
+		nil,
+	},
+	{
+		"C with SIMD, bulk memory and tail calls", "main.c", cProgram,
+		[]string{"clang", "wasm-ld", "/usr/lib/wasm32-wasi/libc.a"},
+		[]string{"clang", "--target=wasm32-wasi", "-O3", "-msimd128", "-mbulk-memory", "-mtail-call", "-msign-ext", "-mnontrapping-fptoint", "-o", "guest.wasm", "main.c", "-lm"},
+		nil,
+	},
+	{
+		"Rust", "main.rs", rustProgram,
+		[]string{"/usr/bin/rustc", "/usr/lib/rustlib/wasm32-wasi"},
+		[]string{"/usr/bin/rustc", "--target", "wasm32-wasi", "-O", "-g", "-o", "guest.wasm", "main.rs"},
+		nil,
+	},
 }
 
 const goProgram = `package main
