@@ -29,6 +29,7 @@ type attention struct {
 // disk is the source of production.
 type disk struct {
 	patterns []pattern
+	ignored  ignored
 	engine   Engine
 	poll     time.Duration
 	log      *slog.Logger
@@ -49,7 +50,7 @@ func newDisk(patterns []pattern, o *Options) *disk {
 		poll = DefaultPoll
 	}
 	return &disk{
-		patterns: patterns, engine: o.Engine, poll: poll, log: o.Log, hints: make(chan struct{}, 1), start: startInotify,
+		patterns: patterns, ignored: o.Ignore, engine: o.Engine, poll: poll, log: o.Log, hints: make(chan struct{}, 1), start: startInotify,
 	}
 }
 
@@ -85,7 +86,7 @@ func (d *disk) look() (stamps, attention) {
 	if d.inotify != nil && d.failed == nil {
 		d.failed = d.inotify.failure()
 	}
-	p := survey(d.patterns)
+	p := survey(d.patterns, d.ignored)
 	if d.inotify == nil || d.failed != nil {
 		d.tell(d.failed)
 		return p.files, attention{}
@@ -100,7 +101,7 @@ func (d *disk) look() (stamps, attention) {
 			break
 		}
 		// What happened in a new directory before it was watched was not hinted at.
-		p = survey(d.patterns)
+		p = survey(d.patterns, d.ignored)
 	}
 	if err == nil {
 		err = p.err

@@ -31,7 +31,7 @@ func TestNeighboursDoNotWake(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer n.close()
-	if _, err := n.follow(survey(patterns).dirs); err != nil {
+	if _, err := n.follow(survey(patterns, nil).dirs); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 200 {
@@ -45,8 +45,8 @@ func TestNeighboursDoNotWake(t *testing.T) {
 		if _, err := os.ReadFile(d.path("app.wasm")); err != nil {
 			t.Fatal(err)
 		}
-		survey(patterns)
-		if _, err := n.follow(survey(patterns).dirs); err != nil {
+		survey(patterns, nil)
+		if _, err := n.follow(survey(patterns, nil).dirs); err != nil {
 			t.Fatal(err)
 		}
 	}

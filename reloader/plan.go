@@ -13,9 +13,10 @@ import (
 // plan is what one look at the file system finds: the watched files there are, and every directory, by its path without
 // symbolic links, in which something may happen that makes a second look find other files.
 type plan struct {
-	files stamps
-	dirs  map[string]*interest
-	err   error // a directory that could not be read
+	files   stamps
+	dirs    map[string]*interest
+	ignored ignored
+	err     error // a directory that could not be read
 }
 
 // interest says which entries of a directory matter.
@@ -24,10 +25,19 @@ type interest struct {
 	parts []part // wildcards
 	tree  bool   // every directory matters: the directory is below a **
 	leaf  bool   // entries may be watched files, so writes to them matter too
+
+	dir     string
+	ignored ignored
 }
 
 func (i *interest) cares(name string, isDir bool) bool {
-	return i.names[name] || isDir && i.tree && part{anyDepth, true}.matches(name) ||
+	if i.names[name] {
+		return true
+	}
+	if i.ignored.match(i.dir, name) {
+		return false
+	}
+	return isDir && i.tree && part{anyDepth, true}.matches(name) ||
 		slices.ContainsFunc(i.parts, func(p part) bool { return p.matches(name) })
 }
 
@@ -35,9 +45,9 @@ func (i *interest) equal(other *interest) bool {
 	return i.tree == other.tree && i.leaf == other.leaf && maps.Equal(i.names, other.names) && slices.Equal(i.parts, other.parts)
 }
 
-// survey looks at everything that patterns stand for.
-func survey(patterns []pattern) *plan {
-	p := &plan{files: stamps{}, dirs: map[string]*interest{}}
+// survey looks at everything that patterns stand for and that is not ignored.
+func survey(patterns []pattern, ign ignored) *plan {
+	p := &plan{files: stamps{}, dirs: map[string]*interest{}, ignored: ign}
 	for _, parts := range patterns {
 		p.expand("/", "", parts)
 	}
@@ -48,7 +58,7 @@ func survey(patterns []pattern) *plan {
 func (p *plan) at(dir string) *interest {
 	i := p.dirs[dir]
 	if i == nil {
-		i = &interest{names: map[string]bool{}}
+		i = &interest{names: map[string]bool{}, dir: dir, ignored: p.ignored}
 		p.dirs[dir] = i
 	}
 	return i
@@ -68,14 +78,14 @@ func (p *plan) expand(dir, shown string, parts pattern) {
 		p.at(dir).tree = true
 		p.expand(dir, shown, rest)
 		for _, e := range p.entries(dir) {
-			if e.IsDir() && first.matches(e.Name()) { // so no symbolic links, which may lead in circles
+			if e.IsDir() && first.matches(e.Name()) && !p.ignored.match(dir, e.Name()) { // so no links, which may lead in circles
 				p.expand(filepath.Join(dir, e.Name()), shown+"/"+e.Name(), parts)
 			}
 		}
 	default:
 		p.at(dir).parts = append(p.at(dir).parts, first)
 		for _, e := range p.entries(dir) {
-			if first.matches(e.Name()) {
+			if first.matches(e.Name()) && !p.ignored.match(dir, e.Name()) {
 				p.enter(dir, e.Name(), shown, rest)
 			}
 		}

@@ -37,6 +37,9 @@ type Options struct {
 	Poll time.Duration
 	// Engine is how changes are noticed; empty means Auto.
 	Engine Engine
+	// Ignore are files and directories that no wildcard finds: absolute paths without symbolic links, or patterns of
+	// path/filepath.Match for names anywhere. What is named without a wildcard is watched all the same.
+	Ignore []string
 	// Log is told what hinders the watch. Nil discards it.
 	Log *slog.Logger
 }
@@ -86,6 +89,9 @@ func New(files, globs []string, o Options) (*Watcher, error) {
 	}
 	if !slices.Contains([]Engine{"", Auto, Inotify, Poll}, o.Engine) {
 		return nil, fault.New("it is auto, inotify or poll", "there is no engine %q to watch files with", o.Engine)
+	}
+	if err := ignored(o.Ignore).check(); err != nil {
+		return nil, err
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
