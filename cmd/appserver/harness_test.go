@@ -91,11 +91,17 @@ func launch(t *testing.T, args ...string) *appserver {
 // prepare makes a server that begin will run.
 func prepare(t *testing.T, args ...string) *appserver {
 	t.Helper()
+	return prepareAs(t, "serve", args...)
+}
+
+// prepareAs is prepare for another subcommand that serves.
+func prepareAs(t *testing.T, subcommand string, args ...string) *appserver {
+	t.Helper()
 	var guests []string // what is behind "--" is the guest's
 	if n := slices.Index(args, "--"); n >= 0 {
 		args, guests = args[:n], args[n:]
 	}
-	all := append([]string{"serve"}, args...)
+	all := append([]string{subcommand}, args...)
 	if !hasFlag(args, "--bind", "-b") {
 		all = append(all, "--bind", "127.0.0.1:0")
 	}

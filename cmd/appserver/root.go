@@ -22,7 +22,7 @@ func newRoot(p process) *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(flagFault)
-	root.AddCommand(newServe(p), newCheck(p), newConfig(p), newPlugin(p), newVersion(p))
+	root.AddCommand(newServe(p), newDev(p), newCheck(p), newConfig(p), newPlugin(p), newVersion(p))
 	root.AddCommand(newStatus(p), newTop(p), newEvents(p), newReload(p), newUpgrade(p), newScale(p), newStop(p))
 	return root
 }

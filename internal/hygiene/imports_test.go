@@ -30,6 +30,7 @@ var rules = []rule{
 	{"sockets", []string{"internal/fault"}, "sockets know addresses and descriptors, not who uses them"},
 	{"reloader", []string{"internal/fault"}, "the reloader turns files into events and knows nothing of workers"},
 	{"internal/sdnotify", []string{"internal/fault"}, "sdnotify is a protocol; when to send what is decided by cmd"},
+	{"dev", []string{"control", "reloader", "internal/fault"}, "dev stands in front of a whole server and knows it by its command line, log and control socket"},
 	{"control", []string{"sockets", "internal/fault"}, "control turns requests of operators into calls of a Backend and knows no arbiter"},
 	{"internal/helper", nil, "a helper is a process and its pipes; what it does is the business of who starts it"},
 	{"internal/postmortem", []string{"internal/helper"}, "a post-mortem reads registers and a table; it knows no guest"},
@@ -87,7 +88,7 @@ var external = []struct {
 	{"github.com/spf13/cobra", []string{"cmd/appserver"}, "the command line is cmd's"},
 	{"github.com/lmittmann/tint", []string{"cmd/appserver"}, "below cmd a log is a *slog.Logger"},
 	{"net/http", []string{
-		"http2", "internal/httpwriter", "host/upstream", "host/goplugin", "host/stdio", "guests", "guests/kit", "guests/go-hello", "cmd/appserver", "control", "metrics", "internal/bench",
+		"http2", "internal/httpwriter", "host/upstream", "host/goplugin", "host/stdio", "guests", "guests/kit", "guests/go-hello", "cmd/appserver", "control", "dev", "metrics", "internal/bench",
 	}, "requests travel as exchange.Exchange; only adapters know net/http"},
 }
 
