@@ -173,7 +173,7 @@ func (r *Report) show(p *Project, at place) {
 // of names in many ways.
 var foreign = regexp.MustCompile(`^\.?(\$\d|\[|_+|[^(]*guests_kit\.|` +
 	`(runtime|internal|syscall|reflect|sync|net|log|fmt|errors|os|io|bufio|strings|bytes|time|context|encoding)[._/:]|` +
-	`(abort|panic|start|wasm_|rust_|core::|std::|alloc::|<core|<std|<alloc|~lib))`)
+	`(abort|panic|start|wasm_|wasi_|http_handler|rust_|core::|std::|alloc::|<core|<std|<alloc|~lib))`)
 
 // stackLines marks the innermost frame of a stack that is likely to be the user's.
 func stackLines(stack string) []Line {

@@ -44,7 +44,7 @@ func shortDir(t *testing.T) string {
 func (s *appserver) awaitBody(path string, status int, text string) string {
 	s.t.Helper()
 	body := ""
-	eventually(s.t, patience, fmt.Sprintf("%d and %q at %s", status, text, path), func() bool {
+	eventually(s.t, max(patience, s.patience), fmt.Sprintf("%d and %q at %s", status, text, path), func() bool {
 		resp, err := http.Get("http://" + s.addr + path)
 		if err != nil {
 			return false

@@ -57,6 +57,8 @@ type appserver struct {
 	records []record
 	raw     strings.Builder // lines of standard error that are no records
 	exited  chan struct{}
+
+	patience time.Duration // of tests in which a compiler runs
 }
 
 // record is one line of the JSON log.
