@@ -30,8 +30,8 @@ type Project struct {
 type Options struct {
 	// Scratch is a directory for what builds leave that nobody else wants.
 	Scratch string
-	// CGI says that the guest is to be served as a WASI command, where there is a choice.
-	CGI bool
+	// Protocol is the guest.protocol setting: "cgi" and "stdio" have a program on the Go kit built for them.
+	Protocol string
 	// Ignore are more files and directories that are not watched: those that the guest or the server writes.
 	Ignore []string
 }

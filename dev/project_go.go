@@ -39,8 +39,8 @@ func goModule(dir string, o Options) (*Project, error) {
 		switch {
 		case err != nil:
 			return nil, err
-		case o.CGI:
-			c.argv = append(c.argv, "-tags", "cgi")
+		case o.Protocol == "cgi" || o.Protocol == "stdio":
+			c.argv = append(c.argv, "-tags", o.Protocol)
 		case reactor:
 			c.argv = append(c.argv, "-buildmode=c-shared")
 		}

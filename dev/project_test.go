@@ -31,7 +31,7 @@ func TestRecognise(t *testing.T) {
 			"GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -o /s/$BASE.wasm .",
 		},
 		{
-			"go with the kit, as cgi", map[string]string{"go.mod": "module m\n", "main.go": kitProgram}, "", Options{Scratch: "/s", CGI: true}, "Go module",
+			"go with the kit, as cgi", map[string]string{"go.mod": "module m\n", "main.go": kitProgram}, "", Options{Scratch: "/s", Protocol: "cgi"}, "Go module",
 			"GOOS=wasip1 GOARCH=wasm go build -tags cgi -o /s/$BASE.wasm .",
 		},
 		{

@@ -123,7 +123,7 @@ func requestFailed(p *Project, status int, e *entry, req *Request) *Report {
 		r.Hint = "raise timeout, or find out what the guest was doing: its stack says where it was"
 	}
 	stack := "WebAssembly stack"
-	if i := slices.IndexFunc(e.lines, lastWords.MatchString); i >= 0 && e.reason != "timeout" {
+	if i := slices.IndexFunc(e.lines, lastWords.MatchString); i >= 0 && e.stack != "" && e.reason != "timeout" {
 		stack += " · " + r.Message
 		r.Message = strings.TrimSpace(plain(e.lines[i]))
 	}

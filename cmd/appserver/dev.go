@@ -142,7 +142,7 @@ func devProject(cfg *config.Config, build, scratch string) (*dev.Project, error)
 		}
 		return path
 	}
-	o := dev.Options{Scratch: scratch, CGI: cfg.Guest.Protocol == "cgi"}
+	o := dev.Options{Scratch: scratch, Protocol: cfg.Guest.Protocol}
 	for _, path := range append(writableDirs(cfg), cfg.AccessLog, cfg.ErrorLog, cfg.Pidfile) {
 		if path != "" && path != "-" {
 			o.Ignore = append(o.Ignore, absolute(path))

@@ -160,23 +160,31 @@ func TestDevProjects(t *testing.T) {
 	}
 }
 
-// The example is recognised as what it is, a program on the kit, below the root of its module; as CGI when it is to be.
+// The example is recognised as what it is, a program on the kit, below the root of its module; for another protocol when it is to be.
 func TestDevServesTheExample(t *testing.T) {
 	if why := missing("go"); why != "" {
 		t.Skip(why)
 	}
 	example := filepath.Join("..", "..", "guests", "go-hello")
-	for name, args := range map[string][]string{"http-wasm": nil, "cgi": {"--guest-protocol", "cgi"}} {
-		t.Run(name, func(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		args   []string
+		status int // of a request that panics
+		title  string
+		stack  bool // is known
+	}{
+		{"http-wasm", nil, 500, "Guest trapped: panic: asked to by /panic", true},
+		{"cgi", []string{"--guest-protocol", "cgi"}, 500, "Guest exited: panic: asked to by /panic", true},
+		{"stdio", []string{"--guest-protocol", "stdio"}, 502, "Guest exited: ", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			s := startDev(t, example, args...)
+			s := startDev(t, example, c.args...)
 			s.patience = compilerTime
 			s.awaitBody("/", 200, "Hello from Go in WebAssembly!")
-			body := s.awaitBody("/panic", 500, "panic: asked to by /panic")
-			for _, want := range []string{"main.go:", `panic("asked to by /panic")`, "WebAssembly stack", "> .main."} {
-				if !strings.Contains(body, want) {
-					t.Errorf("no %q on the page:\n%s", want, body)
-				}
+			body := s.awaitBody("/panic", c.status, c.title)
+			if !strings.Contains(body, "main.go:") || !strings.Contains(body, `panic("asked to by /panic")`) || strings.Contains(body, "> .main.") != c.stack {
+				t.Errorf("%s", body)
 			}
 			s.stop()
 		})
