@@ -31,6 +31,8 @@ const (
 type ServerOptions struct {
 	// Args are the settings as arguments. Those that the Server depends on are added, so they win.
 	Args []string
+	// GuestArgs are the guest's arguments on the command line.
+	GuestArgs []string
 	// Environ is the environment.
 	Environ []string
 	// Stdout is where an access log on standard output goes.
@@ -130,8 +132,12 @@ func (s *Server) Stop() {
 // args is the whole command line.
 func (s *Server) args(module string) []string {
 	args := append([]string{os.Args[0], "serve"}, s.o.Args...)
-	return append(args, "--bind", "unix:"+s.Socket(), "--control-socket", s.ControlSocket(), "--workers", "1", "--min-ready", "0",
-		"--listen-mode", "shared", "--log-format", "json", "--error-log", "-", "--reload=false", "--", module)
+	args = append(args, "--bind", "unix:"+s.Socket(), "--control-socket", s.ControlSocket(), "--workers", "1", "--min-ready", "0",
+		"--listen-mode", "shared", "--log-format", "json", "--error-log", "-", "--reload=false", module)
+	if len(s.o.GuestArgs) > 0 {
+		args = append(append(args, "--"), s.o.GuestArgs...)
+	}
+	return args
 }
 
 // start starts the process. It gets a process group of its own, because Ctrl-C at the terminal is for this process,

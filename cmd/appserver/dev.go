@@ -34,13 +34,13 @@ const buildFlag = "build"
 
 func newDev(p process) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "dev [flags] [app.wasm | directory]",
+		Use:   "dev [flags] [app.wasm | directory] [-- argument...]",
 		Short: "Build and serve a guest, again after each change",
 		Long: "Build the guest in a directory, by default this one, and serve it on " + devAddress + ". After each change it is built and\n" +
 			"loaded again, and pages in browsers reload themselves. What is wrong is shown there and here: the compiler's\n" +
 			"output, or the guest's stack. Go modules, Cargo packages, AssemblyScript packages and C with a Makefile are known;\n" +
 			"--build is for everything else. A module that is named without --build is served as others build it.",
-		Args: maxArgs(1),
+		Args: guestArgs,
 	}
 	bindFlags(cmd.Flags())
 	cmd.Flags().String(buildFlag, "", "shell `command` that builds the guest")
@@ -52,13 +52,14 @@ func newDev(p process) *cobra.Command {
 		}
 		ctx, stop := signal.NotifyContext(cmd.Context(), unix.SIGTERM, unix.SIGINT, unix.SIGQUIT, unix.SIGHUP)
 		defer stop()
-		return develop(ctx, p, cmd.Flags(), loaded)
+		_, guest := splitArgs(cmd.Flags(), args)
+		return develop(ctx, p, cmd.Flags(), loaded, guest)
 	}
 	return cmd
 }
 
-// develop runs dev until ctx is done, and gives everything back.
-func develop(ctx context.Context, p process, flags *pflag.FlagSet, loaded *Loaded) error {
+// develop runs dev until ctx is done, and gives everything back. Guest are the guest's arguments from the command line.
+func develop(ctx context.Context, p process, flags *pflag.FlagSet, loaded *Loaded, guest []string) error {
 	cfg := &loaded.Config
 	scratch, err := os.MkdirTemp("", "appserver-dev-")
 	if err != nil {
@@ -81,7 +82,7 @@ func develop(ctx context.Context, p process, flags *pflag.FlagSet, loaded *Loade
 	console := newDevConsole(p.stderr, cfg)
 	hub, journal := dev.NewHub(), dev.NewJournal()
 	server := dev.NewServer(dev.ServerOptions{
-		Args: devArgs(flags, cfg), Environ: devEnviron(p.environ), Stdout: p.stdout, Dir: scratch,
+		Args: devArgs(flags, cfg), GuestArgs: guest, Environ: devEnviron(p.environ), Stdout: p.stdout, Dir: scratch,
 		Record: func(r *dev.Record) { journal.Add(r); console.record(r) },
 	})
 	session, err := dev.NewSession(dev.SessionOptions{

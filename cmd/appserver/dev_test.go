@@ -371,3 +371,18 @@ func TestDevTerminal(t *testing.T) {
 		t.Errorf("too much:\n%s", text)
 	}
 }
+
+// What is behind "--" is the guest's, as for serve.
+func TestDevPassesArguments(t *testing.T) {
+	s := prepareAs(t, "dev", wasm("cgihello"), "--", "one", "two words")
+	s.begin()
+	s.awaitMsg("Serving")
+	found := false
+	for _, pid := range descendants(s.cmd.Process.Pid) {
+		found = found || strings.HasSuffix(readFile(fmt.Sprintf("/proc/%d/cmdline", pid)), "cgihello.wasm\x00--\x00one\x00two words\x00")
+	}
+	if !found {
+		t.Error("the server has not got the arguments")
+	}
+	s.stop()
+}
