@@ -25,7 +25,7 @@ func TestReadmeCommands(t *testing.T) {
 		"appserver check app.wasm":    readmeCheck,
 		"appserver serve python.wasm --guest-protocol stdio --guest-isolation shared --guest-env PYTHONPATH=/app:/site " +
 			"--guest-dirs guests/python:/app --guest-dirs /usr/lib/python3/dist-packages:/site -- /app/wsgi.py app:app": readmeFlask,
-		"appserver dev":               func(t *testing.T) { documentedDev(t, "appserver dev") },
+		"appserver dev": func(t *testing.T) { documentedDev(t, "appserver dev") },
 	}
 	commands := regexp.MustCompile(`(?m)^\$ (.+)$`).FindAllStringSubmatch(continued.ReplaceAllString(string(readme), " "), -1)
 	if len(commands) < len(tried) {
