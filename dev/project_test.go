@@ -23,15 +23,27 @@ func TestRecognise(t *testing.T) {
 		command string // or the error of the build
 	}{
 		{
-			"go program", map[string]string{"go.mod": "module m\n", "main.go": "package main\n"}, "", Options{Scratch: "/s"}, "Go module",
+			"go program",
+			map[string]string{"go.mod": "module m\n", "main.go": "package main\n"},
+			"",
+			Options{Scratch: "/s"},
+			"Go module",
 			"GOOS=wasip1 GOARCH=wasm go build -o /s/$BASE.wasm .",
 		},
 		{
-			"go with the kit", map[string]string{"go.mod": "module m\n", "main.go": kitProgram}, "", Options{Scratch: "/s"}, "Go module",
+			"go with the kit",
+			map[string]string{"go.mod": "module m\n", "main.go": kitProgram},
+			"",
+			Options{Scratch: "/s"},
+			"Go module",
 			"GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -o /s/$BASE.wasm .",
 		},
 		{
-			"go with the kit, as cgi", map[string]string{"go.mod": "module m\n", "main.go": kitProgram}, "", Options{Scratch: "/s", Protocol: "cgi"}, "Go module",
+			"go with the kit, as cgi",
+			map[string]string{"go.mod": "module m\n", "main.go": kitProgram},
+			"",
+			Options{Scratch: "/s", Protocol: "cgi"},
+			"Go module",
 			"GOOS=wasip1 GOARCH=wasm go build -tags cgi -o /s/$BASE.wasm .",
 		},
 		{
@@ -42,15 +54,26 @@ func TestRecognise(t *testing.T) {
 		},
 		{"go library", map[string]string{"go.mod": "module m\n", "lib.go": "package lib\n"}, "", Options{}, "Go module", "package lib"},
 		{
-			"go that does not parse", map[string]string{"go.mod": "module m\n", "main.go": "pakage main\n"}, "", Options{Scratch: "/s"}, "Go module",
+			"go that does not parse",
+			map[string]string{"go.mod": "module m\n", "main.go": "pakage main\n"},
+			"",
+			Options{Scratch: "/s"},
+			"Go module",
 			"GOOS=wasip1 GOARCH=wasm go build -o /s/$BASE.wasm .",
 		},
 		{
-			"cargo", map[string]string{"Cargo.toml": "[package]\n", "Makefile": "all:\n", "a.c": ""}, "", Options{}, "Cargo package",
+			"cargo",
+			map[string]string{"Cargo.toml": "[package]\n", "Makefile": "all:\n", "a.c": ""},
+			"",
+			Options{},
+			"Cargo package",
 			"cargo build --message-format=json-render-diagnostics --target wasm32-wasip1",
 		},
 		{
-			"cargo with a target", map[string]string{"Cargo.toml": "", ".cargo/config.toml": "[build]\ntarget = \"wasm32-unknown-unknown\"\n"}, "", Options{},
+			"cargo with a target",
+			map[string]string{"Cargo.toml": "", ".cargo/config.toml": "[build]\ntarget = \"wasm32-unknown-unknown\"\n"},
+			"",
+			Options{},
 			"Cargo package", "cargo build --message-format=json-render-diagnostics",
 		},
 		{
@@ -59,7 +82,10 @@ func TestRecognise(t *testing.T) {
 			}, "", Options{}, "AssemblyScript package", "npm run --silent asbuild",
 		},
 		{
-			"asc", map[string]string{"package.json": `{}`, "asconfig.json": "{}", "node_modules/x/y": ""}, "", Options{},
+			"asc",
+			map[string]string{"package.json": `{}`, "asconfig.json": "{}", "node_modules/x/y": ""},
+			"",
+			Options{},
 			"AssemblyScript package", "npx --no-install asc assembly/index.ts --target release",
 		},
 		{"asc, not installed", map[string]string{"package.json": `{}`, "asconfig.json": "{}"}, "", Options{}, "AssemblyScript package", "not installed"},
