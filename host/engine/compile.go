@@ -59,6 +59,14 @@ func (e *Engine) rewrite(wasm []byte) (*rewritten, error) {
 	if err != nil {
 		return nil, explain(err)
 	}
+	if err := checkHostImports(d); err != nil {
+		return nil, err
+	}
+	return e.rewriteDecoded(d)
+}
+
+// rewriteDecoded is rewrite for a module that was decoded.
+func (e *Engine) rewriteDecoded(d *rewrite.Module) (_ *rewritten, err error) {
 	if err := check(d, &e.opts); err != nil {
 		return nil, err
 	}
@@ -76,6 +84,9 @@ func (m *Module) take(w *rewritten, compiled wazero.CompiledModule) {
 	m.checkpoints = w.options.Checkpoint
 	m.starts, m.shift = w.options.Reset && w.module.Start(), w.module.Shift(w.options)
 	m.lines = newLines(w.module, w.options)
+	if w.options.DataOut {
+		m.data = w.module.Data()
+	}
 }
 
 // compileModule compiles a module, and offers siblings what it was rewritten to.
@@ -102,6 +113,7 @@ func (e *Engine) rewriting(d *rewrite.Module) (o rewrite.Options, lasting string
 		lasting = d.Facts.Lasting()
 		o.Reset = lasting == ""
 		o.Checkpoint = o.Reset && d.Checkpoints()
+		o.DataOut = o.Reset && d.Linked()
 	}
 	return o, lasting
 }
@@ -154,14 +166,19 @@ func checkMagic(wasm []byte) error {
 		"the file is WebAssembly of the unknown version %#x", wasm[4:8])
 }
 
-// check refuses what the engine's limits or the lack of host objects rule out.
-func check(d *rewrite.Module, o *Options) error {
+// checkHostImports refuses imports that the host does not have.
+func checkHostImports(d *rewrite.Module) error {
 	for _, i := range d.Imports {
 		if i.Kind != KindFunc {
 			return fault.WithCode(fault.LoadFailed, importHints[i.Kind],
 				"the module imports the %s %q from %q; the host offers functions only", i.Kind, i.Name, i.Module)
 		}
 	}
+	return nil
+}
+
+// check refuses what the engine's limits rule out.
+func check(d *rewrite.Module, o *Options) error {
 	if len(d.Memories) > 1 {
 		return explain(rewrite.Unsupported("several memories (multi-memory)"))
 	}

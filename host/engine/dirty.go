@@ -73,7 +73,7 @@ func (d *dirtyPages) works() bool {
 	}
 	img.refs.Store(1)
 	defer func() { _ = img.release() }()
-	m, err := newMemory(&budget{}, 1, 1)
+	m, err := newMemory(nil, 1, 1)
 	if err != nil {
 		return false
 	}

@@ -37,7 +37,7 @@ func (e *Engine) yield(ctx context.Context, mod api.Module, _ []uint64) {
 		i.fuel = mod.ExportedGlobal(rewrite.FuelExport).(api.MutableGlobal)
 	}
 	i.refuel()
-	i.yield()
+	pause(ctx)
 }
 
 func (i *Instance) refuel() { i.fuel.Set(uint64(i.engine.opts.Fuel)) }

@@ -54,6 +54,8 @@ type Instance struct {
 	shift  int // of the module
 	lines  *lines
 
+	group *GroupInstance // that it is a member of, if any
+
 	fuel    api.MutableGlobal // nil without fuel
 	globals []api.MutableGlobal
 	image   *Image // what a reset goes back to
@@ -79,19 +81,39 @@ func (m *Module) make(ctx context.Context, s *Spec) (*Instance, error) {
 	if m.linkErr != nil {
 		return nil, m.linkErr
 	}
+	return m.makeIn(ctx, s, nil)
+}
+
+// makeIn makes an instance as a member of a group, if that is not nil.
+func (m *Module) makeIn(ctx context.Context, s *Spec, group *GroupInstance) (*Instance, error) {
 	if err := checkStrings(s.Args, s.Env); err != nil {
 		return nil, err
 	}
-	i := &Instance{engine: m.engine, ctx: ctx, args: s.Args, env: s.Env, onSleep: s.OnSleep, shift: m.shift, lines: m.lines}
+	i := &Instance{engine: m.engine, ctx: ctx, args: s.Args, env: s.Env, onSleep: s.OnSleep, shift: m.shift, lines: m.lines, group: group}
 	if err := i.open(m, s); err != nil {
 		return nil, errors.Join(err, i.free())
 	}
-	m.engine.instances.Add(1)
-	m.engine.made.Add(1)
+	i.count(1)
 	if err := i.link(ctx, m, s); err != nil {
 		return nil, errors.Join(err, i.Close())
 	}
 	return i, nil
+}
+
+// count counts the instance among the live ones. A group counts as one, its first member.
+func (i *Instance) count(n int64) {
+	if i.group == nil || len(i.group.members) == 0 || i.group.members[0] == i {
+		i.engine.instances.Add(n)
+		i.engine.made.Add(uint64(max(n, 0)))
+	}
+}
+
+// budgets returns what the instance's memory is charged to.
+func (i *Instance) budgets() budgets {
+	if i.group == nil {
+		return budgets{&i.engine.budget}
+	}
+	return budgets{&i.engine.budget, &i.group.quota}
 }
 
 // Rename gives the instance other arguments and another environment; see Spec. It must not be called during a Call.
@@ -121,7 +143,7 @@ func (i *Instance) open(m *Module, s *Spec) error {
 	if m.memory != nil {
 		limits = *m.memory
 	}
-	mem, err := newMemory(&i.engine.budget, limits.Min, limits.Max)
+	mem, err := newMemory(i.budgets(), limits.Min, limits.Max)
 	if err != nil {
 		return &Trap{Kind: KindMemoryLimit, Err: err}
 	}
@@ -145,6 +167,9 @@ func (i *Instance) link(ctx context.Context, m *Module, s *Spec) error {
 		octx := experimental.WithMemoryAllocator(ctx, i.memory)
 		octx = experimental.WithCloseNotifier(octx, experimental.CloseNotifyFunc(i.closing))
 		octx = context.WithValue(octx, instanceKey{}, i)
+		if i.group != nil {
+			octx = experimental.WithImportResolver(octx, i.group.resolve)
+		}
 		i.mod, err = m.engine.runtime.InstantiateModule(octx, m.compiled, i.config(s))
 		return err
 	})
@@ -157,8 +182,11 @@ func (i *Instance) link(ctx context.Context, m *Module, s *Spec) error {
 	return nil
 }
 
-// start runs the module's start function and those of the spec.
+// start puts the module's data into memory and runs its start function and those of the spec.
 func (i *Instance) start(ctx context.Context, m *Module, s *Spec) error {
+	for _, d := range m.data {
+		copy(i.memory.room[d.Offset:], d.Bytes)
+	}
 	names := s.Start
 	if m.starts {
 		names = slices.Concat([]string{rewrite.StartExport}, names)
@@ -192,6 +220,10 @@ func (i *Instance) Memory() api.Memory {
 	return i.mod.Memory()
 }
 
+// ExportedMemory returns the memory that the instance exports under a name, nil when it exports none. The rules of
+// Memory hold for it.
+func (i *Instance) ExportedMemory(name string) api.Memory { return i.mod.ExportedMemory(name) }
+
 // Broken reports that the instance trapped, exited or was interrupted: it must be reset or closed before anything else.
 func (i *Instance) Broken() bool { return i.broken || i.closed }
 
@@ -206,7 +238,7 @@ func (i *Instance) Close() error {
 		i.engine.live.Delete(i.mod)
 		err = i.mod.Close(context.Background())
 	}
-	i.engine.instances.Add(-1)
+	i.count(-1)
 	return errors.Join(err, i.free())
 }
 

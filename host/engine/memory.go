@@ -37,6 +37,26 @@ func (b *budget) take(n int64) bool {
 
 func (b *budget) give(n int64) { b.used.Add(-n) }
 
+// budgets are those that one memory is charged to.
+type budgets []*budget
+
+// take reserves n bytes of each, or nothing. It returns the budget that does not have them.
+func (bs budgets) take(n int64) (short *budget) {
+	for i, b := range bs {
+		if !b.take(n) {
+			bs[:i].give(n)
+			return b
+		}
+	}
+	return nil
+}
+
+func (bs budgets) give(n int64) {
+	for _, b := range bs {
+		b.give(n)
+	}
+}
+
 // memory is the linear memory of one instance: a reservation of address space as large as the memory may ever get, of
 // which the kernel backs the pages that are touched. Growing it is a matter of a comparison and moves nothing, where
 // wazero's own allocation on the Go heap copies the whole memory and makes work for the garbage collector.
@@ -45,7 +65,7 @@ func (b *budget) give(n int64) { b.used.Add(-n) }
 // module is closed, be there guest code running on it or not, and forgets it when an instantiation fails. So Free does
 // nothing, and the Instance releases the memory after its last call has returned.
 type memory struct {
-	budget *budget
+	budget budgets
 	room   []byte // the reservation
 	size   int64  // bytes in use, all of them charged to the budget
 
@@ -64,11 +84,11 @@ func (m *memory) scanState() *scanState {
 }
 
 // newMemory reserves room for a memory of at least minPages and at most maxPages.
-func newMemory(b *budget, minPages, maxPages uint32) (*memory, error) {
+func newMemory(b budgets, minPages, maxPages uint32) (*memory, error) {
 	size := int64(minPages) * pageSize
-	if !b.take(size) {
+	if short := b.take(size); short != nil {
 		return nil, fmt.Errorf("the guests' memory budget of %d bytes is used up: %d bytes are in use and the instance needs %d",
-			b.limit, b.used.Load(), size)
+			short.limit, short.used.Load(), size)
 	}
 	m := &memory{budget: b, size: size}
 	if maxPages == 0 {
@@ -101,11 +121,14 @@ func (m *memory) Reallocate(size uint64) []byte {
 		return b
 	}
 	if size > uint64(len(m.room)) {
-		m.budget.denied.Add(1)
+		m.budget[0].denied.Add(1)
 		return nil
 	}
 	if more := int64(size) - m.size; more > 0 {
-		if !m.budget.take(more) {
+		if short := m.budget.take(more); short != nil {
+			if short != m.budget[0] {
+				m.budget[0].denied.Add(1)
+			}
 			return nil
 		}
 		m.size = int64(size)

@@ -52,12 +52,13 @@ type Module struct {
 	memory      *MemoryLimits
 	tables      []TableLimits
 	facts       rewrite.Facts
-	checkpoints bool     // runs of _start can be gone on with
-	starts      bool     // the start function is an export, for us to call
-	shift       int      // by how much the indices of its functions are too high
-	lines       *lines   // nil without debugging information
-	symbols     *os.File // nil unless published
-	lasting     string   // why instances cannot be reset
+	checkpoints bool              // runs of _start can be gone on with
+	starts      bool              // the start function is an export, for us to call
+	shift       int               // by how much the indices of its functions are too high
+	lines       *lines            // nil without debugging information
+	symbols     *os.File          // nil unless published
+	lasting     string            // why instances cannot be reset
+	data        []rewrite.Segment // what an instance that is not made from an image has in its memory
 
 	link    sync.Once
 	linkErr error // what is missing in the host, found at the first instantiation

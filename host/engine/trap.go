@@ -173,3 +173,6 @@ func recovered(err error) bool {
 	first, _, _ := strings.Cut(err.Error(), "\n")
 	return strings.HasSuffix(first, recoveredMark)
 }
+
+// Exit is what a function of the host panics with when the guest calls it to exit.
+func Exit(code uint32) error { return &exit{code} }

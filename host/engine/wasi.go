@@ -75,9 +75,12 @@ func (i *Instance) nanosleep(ns int64) {
 }
 
 // yield is the guest's sched_yield.
-func (i *Instance) yield() {
-	if i.ctx.Err() != nil {
-		panic(&interruption{context.Cause(i.ctx)})
+func (i *Instance) yield() { pause(i.ctx) }
+
+// pause lets other goroutines run, or ends the call whose context is done.
+func pause(ctx context.Context) {
+	if ctx.Err() != nil {
+		panic(&interruption{context.Cause(ctx)})
 	}
 	runtime.Gosched()
 }

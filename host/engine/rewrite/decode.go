@@ -90,7 +90,8 @@ type External struct {
 	Module, Name string
 	Kind         Kind
 
-	index uint32 // of a function: the type if it is imported, itself if it is exported
+	index  uint32 // of a function: the type if it is imported, itself if it is exported
+	limits Limits // of a memory that is imported
 }
 
 // tableDef is a table and where its limits are written.
@@ -116,8 +117,11 @@ type Module struct {
 	Memories []Limits
 	// Facts are what the code says about whether instances can be reset.
 	Facts Facts
+	// Rename, if set, gives imports other names when the module is rewritten.
+	Rename func(module, name string) (newModule, newName string)
 
 	wasm     []byte
+	linked   bool
 	sections []section
 	tables   []tableDef
 	globals  uint32   // the number of them, those imported included
@@ -138,11 +142,17 @@ type Module struct {
 
 // Decode reads a module. The error is Unsupported, wraps ErrTruncated, or says at which byte what is wrong. Not
 // everything that decodes is valid: types, above all, are not checked.
-func Decode(wasm []byte) (*Module, error) {
+func Decode(wasm []byte) (*Module, error) { return decode(wasm, false) }
+
+// DecodeLinked reads a module whose imports other modules supply. WASI is none of the host's then: closing a descriptor
+// changes nothing but another module's memory.
+func DecodeLinked(wasm []byte) (*Module, error) { return decode(wasm, true) }
+
+func decode(wasm []byte, linked bool) (*Module, error) {
 	if !bytes.HasPrefix(wasm, magic) {
 		return nil, fmt.Errorf("the module does not begin with %q", magic)
 	}
-	m := &Module{wasm: wasm, start: -1, maxRef: -1, entry: -1}
+	m := &Module{wasm: wasm, start: -1, maxRef: -1, entry: -1, linked: linked}
 	heap := int64(-1)
 	r := &reader{b: wasm, off: len(magic), heap: &heap}
 	last := 0
@@ -179,6 +189,9 @@ func Decode(wasm []byte) (*Module, error) {
 	}
 	return m, m.check()
 }
+
+// Linked reports whether the module was read by DecodeLinked.
+func (m *Module) Linked() bool { return m.linked }
 
 // Start reports whether the module has a start function (core specification 2.5.9).
 func (m *Module) Start() bool { return m.start >= 0 }
@@ -287,7 +300,7 @@ const (
 
 // watch notes an import that can close what the guest was started with, which a reset would not open again.
 func (m *Module) watch(e External) {
-	if e.Module != "wasi_snapshot_preview1" || uint64(e.index) >= uint64(len(m.params)) {
+	if m.linked || e.Module != "wasi_snapshot_preview1" || uint64(e.index) >= uint64(len(m.params)) {
 		return
 	}
 	w := map[string]watched{"fd_close": watchClose, "fd_renumber": watchRenumber}[e.Name]

@@ -21,6 +21,9 @@ type Options struct {
 	// Checkpoint has the guest call the host where it begins and before it calls the host otherwise, for modules with
 	// Checkpoints.
 	Checkpoint bool
+	// DataOut leaves out the data that Module.Data returns: whoever makes instances from an image of their memory has no
+	// use for it, and copying it is most of what making one costs.
+	DataOut bool
 }
 
 // Shift returns how many functions a rewritten module imports more than before. By so much the indices of the functions
@@ -257,6 +260,10 @@ func (w *writer) section(s *section) {
 		}
 	case sectionCode:
 		w.framed(s.id, w.code)
+	case sectionImport:
+		w.framed(s.id, func() { w.imports(s) })
+	case sectionData:
+		w.framed(s.id, func() { w.data(s) })
 	default:
 		w.framed(s.id, func() { w.extended(s) })
 	}

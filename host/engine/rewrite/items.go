@@ -120,6 +120,12 @@ func (m *Module) constExpr(r *reader) {
 // imported reads an import.
 func (r *reader) imported() External {
 	e := External{Module: r.name(), Name: r.name()}
+	r.importDesc(&e)
+	return e
+}
+
+// importDesc reads what an import is, after its names.
+func (r *reader) importDesc(e *External) {
 	switch kind := r.byte(); kind {
 	case 0:
 		e.Kind = KindFunc
@@ -130,7 +136,7 @@ func (r *reader) imported() External {
 		r.limits()
 	case 2:
 		e.Kind = KindMemory
-		r.limits()
+		e.limits = r.limits()
 	case 3:
 		e.Kind = KindGlobal
 		r.valueType()
@@ -140,5 +146,4 @@ func (r *reader) imported() External {
 	default:
 		r.fail(fmt.Errorf("the import %q %q is of the unknown kind %d", e.Module, e.Name, kind))
 	}
-	return e
 }
