@@ -17,6 +17,7 @@ import (
 
 	"github.com/appserver-go/appserver/exchange"
 	"github.com/appserver-go/appserver/host/engine"
+	"github.com/appserver-go/appserver/host/guestfail"
 )
 
 // DefaultBodyLimit is the BodyLimit of Options that set none, in bytes.
@@ -104,7 +105,7 @@ func (g *Guest) Close() error {
 func (g *Guest) Serve(ctx context.Context, x *exchange.Exchange) error {
 	in, err := g.pool.Get(ctx)
 	if err != nil {
-		return noInstance(ctx, err)
+		return guestfail.NoInstance(ctx, err)
 	}
 	in.busy = true
 	in.served++

@@ -13,6 +13,7 @@ import (
 
 	"github.com/appserver-go/appserver/exchange"
 	"github.com/appserver-go/appserver/host/engine"
+	"github.com/appserver-go/appserver/host/guestfail"
 )
 
 // phase says which of the guest's functions is running, on which it depends what a host function may do.
@@ -76,7 +77,7 @@ func (g *Guest) newInstance(ctx context.Context) (*instance, error) {
 		err = errors.Join(&engine.Trap{Kind: engine.KindExit, Err: errors.New("exit code 0")}, inst.Close())
 	}
 	if err != nil {
-		return nil, startFault(g.start[0], in.lastWords, err)
+		return nil, guestfail.Start(g.start[0], in.lastWords, err)
 	}
 	in.engine, in.memory = inst, inst.Memory()
 	in.request, in.response = inst.Function("handle_request"), inst.Function("handle_response")
@@ -118,7 +119,7 @@ func (in *instance) serve(ctx context.Context, x *exchange.Exchange) error {
 		return err
 	}
 	if err := in.engine.Call(&in.ctx, in.request, in.stack[:]); err != nil {
-		return callFailure("handle_request", err)
+		return guestfail.Call("handle_request", err)
 	}
 	ctxNext := in.stack[0]
 	if uint32(ctxNext) == 0 {
@@ -210,7 +211,7 @@ func (in *instance) handleResponse(ctx context.Context, reqCtx uint32, isError b
 		in.stack[1] = 1
 	}
 	if err := in.engine.Call(&in.ctx, in.response, in.stack[:]); err != nil {
-		return callFailure("handle_response", err)
+		return guestfail.Call("handle_response", err)
 	}
 	return nil
 }

@@ -8,20 +8,18 @@ import (
 
 	"github.com/appserver-go/appserver/exchange"
 	"github.com/appserver-go/appserver/host/engine"
+	"github.com/appserver-go/appserver/host/guestfail"
 	"github.com/appserver-go/appserver/internal/fault"
 )
 
-// Isolation says what a request may find of those before it in the instance that serves it.
-type Isolation string
+// Isolation is engine.Isolation.
+type Isolation = engine.Isolation
 
+// The isolations.
 const (
-	// IsolationReset serves every request from an instance that is as it was after its start, to the byte: what a
-	// request wrote is undone after it. It costs about a microsecond and as much as copying what was written.
-	IsolationReset Isolation = "reset"
-	// IsolationShared reuses instances as the requests leave them. Those that failed are thrown away.
-	IsolationShared Isolation = "shared"
-	// IsolationFresh starts an instance for each request.
-	IsolationFresh Isolation = "fresh"
+	IsolationReset  = engine.IsolationReset
+	IsolationShared = engine.IsolationShared
+	IsolationFresh  = engine.IsolationFresh
 )
 
 // reseedExport is a function ()->() that a guest may export. It is called before each request that is served from an
@@ -100,7 +98,7 @@ func (g *Guest) warmUp(ctx context.Context, in *instance) error {
 		err := in.engine.Call(&in.ctx, fn, nil)
 		in.flushOutput()
 		if err != nil {
-			return startFault(warmupExport, in.lastWords, err)
+			return guestfail.Start(warmupExport, in.lastWords, err)
 		}
 	}
 	for _, target := range g.opts.Warmup {
@@ -169,7 +167,7 @@ func (in *instance) reseed() error {
 		return nil
 	}
 	if err := in.engine.Call(&in.ctx, in.reseedFn, nil); err != nil {
-		return callFailure(reseedExport, err)
+		return guestfail.Call(reseedExport, err)
 	}
 	return nil
 }

@@ -153,3 +153,10 @@ func (in *instance) setStatusCode(s []uint64) {
 }
 
 var errNoName = errors.New("the guest named a header field with an empty name")
+
+func clip(s string, n int) string {
+	if len(s) > n {
+		return s[:n] + "…"
+	}
+	return s
+}

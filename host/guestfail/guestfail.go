@@ -1,4 +1,6 @@
-package httpwasm
+// Package guestfail says what is the matter when a call into a guest fails: to clients as the failure of an exchange, to
+// operators as a sentence with a hint. The guest ABIs share it; it knows none of them.
+package guestfail
 
 import (
 	"context"
@@ -11,8 +13,8 @@ import (
 	"github.com/appserver-go/appserver/internal/fault"
 )
 
-// callFailure makes a failed call of a guest's function the failure of its exchange.
-func callFailure(function string, err error) *exchange.Failure {
+// Call makes a failed call of a guest's function the failure of its exchange. Err is an error of engine.Instance.Call.
+func Call(function string, err error) *exchange.Failure {
 	var trap *engine.Trap
 	if !errors.As(err, &trap) {
 		return &exchange.Failure{Status: 500, Reason: exchange.Internal, Err: fmt.Errorf("%s: %w", function, err)}
@@ -39,8 +41,8 @@ func callFailure(function string, err error) *exchange.Failure {
 	return f
 }
 
-// noInstance is the failure of an exchange that got no instance to serve it.
-func noInstance(ctx context.Context, err error) *exchange.Failure {
+// NoInstance is the failure of an exchange that got no instance to serve it.
+func NoInstance(ctx context.Context, err error) *exchange.Failure {
 	f := &exchange.Failure{Status: 500, Reason: exchange.Trapped, Err: fmt.Errorf("get an instance of the guest: %w", err)}
 	var trap *engine.Trap
 	if errors.As(err, &trap) {
@@ -65,8 +67,8 @@ func noInstance(ctx context.Context, err error) *exchange.Failure {
 const startHint = "check what the guest needs: a configuration (guest.config), environment (guest.env), arguments " +
 	"(guest.args) or directories (guest.dirs); what it printed is in the log"
 
-// startFault says why an instance failed to start. lastWords is the last line the guest wrote to stderr.
-func startFault(function, lastWords string, err error) error {
+// Start says why an instance failed to start. lastWords is the last line the guest wrote to stderr.
+func Start(function, lastWords string, err error) error {
 	var trap *engine.Trap
 	if !errors.As(err, &trap) {
 		if fault.Code(err) == fault.LoadFailed {
@@ -83,7 +85,7 @@ func startFault(function, lastWords string, err error) error {
 	switch trap.Kind {
 	case engine.KindExit:
 		if trap.Code == 0 {
-			hint = "an http-wasm guest has to return from its start function; a command that runs once for each request is served with guest.protocol cgi"
+			hint = "a guest that serves requests has to return from its start function; a command that runs once for each request is served with guest.protocol cgi"
 		}
 		return fault.WithCode(fault.LoadFailed, hint, "%w in %s%s", err, function, said)
 	case engine.KindDeadline:
