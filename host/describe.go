@@ -19,6 +19,9 @@ type Fact struct {
 // Describe returns what is known of the guest, for status and `appserver check`, in the order to show it. Names that
 // come from the module are quoted.
 func (g *Guest) Describe() []Fact {
+	if g.component != nil {
+		return g.componentFacts()
+	}
 	if g.module == nil {
 		return g.facts
 	}

@@ -19,6 +19,9 @@ const (
 // ProtocolPlugin is the protocol of Go plugins. It is seen from the file and cannot be configured.
 const ProtocolPlugin = "go-plugin"
 
+// ProtocolComponent is the protocol of WebAssembly components. It is seen from the file and cannot be configured.
+const ProtocolComponent = "wasi-http"
+
 // identify returns the protocol that a module speaks: the one that was configured, or what its imports and exports say.
 func identify(m *engine.Module, configured string) (string, error) {
 	switch configured {

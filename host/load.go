@@ -14,6 +14,7 @@ import (
 
 	"github.com/appserver-go/appserver/exchange"
 	"github.com/appserver-go/appserver/host/cgi"
+	"github.com/appserver-go/appserver/host/component"
 	"github.com/appserver-go/appserver/host/engine"
 	"github.com/appserver-go/appserver/host/goplugin"
 	"github.com/appserver-go/appserver/host/httpwasm"
@@ -83,8 +84,9 @@ type handler interface {
 type Guest struct {
 	handler   handler
 	engine    *engine.Engine // nil for a Go plugin
-	module    *engine.Module // nil for a Go plugin
-	facts     []Fact         // of a Go plugin
+	module    *engine.Module // nil for a Go plugin and for a component
+	component *component.Component
+	facts     []Fact // of a Go plugin
 	protocol  string
 	instances int
 }
@@ -102,7 +104,7 @@ func Load(ctx context.Context, o Options) (*Guest, error) {
 	}
 	eng, err := engine.New(ctx, engine.Options{
 		CacheDir: o.CacheDir, MemoryLimit: o.MemoryLimit, MemoryBudget: o.MemoryBudget, TableLimit: o.TableLimit,
-		Interrupt: o.Interrupt, Reset: o.Isolation == httpwasm.IsolationReset, ShareCode: o.ShareCode, Siblings: o.Siblings,
+		Interrupt: o.Interrupt, Reset: o.resettable(), ShareCode: o.ShareCode, Siblings: o.Siblings,
 		Salt: o.salt(), Log: o.Log,
 	})
 	if err != nil {
@@ -140,6 +142,11 @@ func (o *Options) salt() []byte {
 	return b
 }
 
+// resettable reports whether instances are to be captured: to be reset, or, of components, to make others from.
+func (o *Options) resettable() bool {
+	return o.Isolation == engine.IsolationReset || o.Isolation == engine.IsolationFresh && component.Is(o.Wasm)
+}
+
 // fault names the guest in an error.
 func (o *Options) fault(err error) error {
 	return &fault.Error{Err: fmt.Errorf("load %s: %w", o.Path, err), Hint: fault.Hint(err), Code: fault.LoadFailed}
@@ -148,6 +155,9 @@ func (o *Options) fault(err error) error {
 // start compiles the guest and makes its handler.
 func (g *Guest) start(ctx context.Context, o *Options, dirs []engine.Dir) (err error) {
 	o.Stage("compiling")
+	if component.Is(o.Wasm) {
+		return g.startComponent(ctx, o, dirs)
+	}
 	if g.module, err = g.engine.Compile(ctx, o.Wasm); err != nil {
 		return err
 	}
@@ -155,8 +165,7 @@ func (g *Guest) start(ctx context.Context, o *Options, dirs []engine.Dir) (err e
 		return err
 	}
 	o.Stage("starting")
-	guestLog := o.GuestLog // and not o, which would keep the guest's file in memory
-	line := func(ctx context.Context, level slog.Level, line string) { guestLog(requestID(ctx), level, line) }
+	line := o.line()
 	switch g.protocol {
 	case ProtocolHTTPWasm:
 		h, err := httpwasm.New(ctx, g.engine, g.module, httpwasm.Options{
@@ -203,6 +212,12 @@ func (g *Guest) startStdio(ctx context.Context, o *Options, dirs []engine.Dir, l
 // guestLog takes a line of a guest.
 type guestLog = func(ctx context.Context, level slog.Level, line string)
 
+// line returns what logs a line of the guest's with the ID of the request that it serves.
+func (o *Options) line() guestLog {
+	guestLog := o.GuestLog // and not o, which would keep the guest's file in memory
+	return func(ctx context.Context, level slog.Level, line string) { guestLog(requestID(ctx), level, line) }
+}
+
 // requestID returns the ID of the request that is served under ctx, or "".
 func requestID(ctx context.Context) string {
 	x, ok := ctx.Value(exchange.ContextKey{}).(*exchange.Exchange)
@@ -237,6 +252,9 @@ func (g *Guest) Close() error {
 	ctx := context.Background()
 	if g.module != nil {
 		errs = append(errs, g.module.Close(ctx))
+	}
+	if g.component != nil {
+		errs = append(errs, g.component.Close(ctx))
 	}
 	if g.engine != nil {
 		errs = append(errs, g.engine.Close(ctx))

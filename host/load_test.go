@@ -110,7 +110,7 @@ func TestLoadFails(t *testing.T) {
 	}{
 		{"no plugin", []byte("\x7fELF\x02\x01\x01"), nil, []string{"plugin"}, ""},
 		{"native code", []byte("\x7fELF\x02\x01\x01"), func(o *Options) { o.Protocol = ProtocolHTTPWasm }, []string{"Go plugin", "http-wasm"}, "guest.protocol"},
-		{"component", component, nil, []string{"component"}, "wasm32-wasip1"},
+		{"component", component, nil, []string{"component is no guest"}, "wasi:http/proxy"},
 		{"text", []byte("<html>"), nil, []string{`begins with "<html>"`}, "GOOS=wasip1"},
 		{"empty", nil, nil, []string{"no WebAssembly module"}, "GOOS=wasip1"},
 		{"truncated", guest(t, "truncated"), nil, []string{"cut short"}, "copy it again"},

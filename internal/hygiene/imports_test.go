@@ -59,12 +59,36 @@ var rules = []rule{
 	{"http2", []string{"exchange", "internal/httprules", "internal/link"}, "the adapter translates net/http to exchange and decides nothing else"},
 	{
 		"host",
-		[]string{"exchange", "host/engine", "host/httpwasm", "host/cgi", "host/stdio", "host/goplugin", "host/upstream", "internal/fault"},
+		[]string{"exchange", "host/engine", "host/httpwasm", "host/cgi", "host/stdio", "host/component", "host/goplugin", "host/upstream", "internal/fault"},
 		"host runs guests; who serves them is not its business",
 	},
 	{"host/engine", []string{"host/engine/rewrite", "internal/fault", "internal/postmortem"}, "the engine knows no HTTP"},
 	{"host/engine/rewrite", nil, "rewriting turns bytes into bytes"},
-	{"host/httpwasm", []string{"exchange", "host/engine", "internal/fault"}, "guest ABIs never import each other"},
+	{"host/guestfail", []string{"exchange", "host/engine", "internal/fault"}, "what a failure means is the same for every guest ABI"},
+	{
+		"host/component",
+		[]string{
+			"exchange", "host/engine", "host/guestfail", "internal/fault", "host/component/binary", "host/component/types", "host/component/link",
+			"host/component/abi", "host/component/wit", "host/component/wasi", "host/component/wasihttp",
+		},
+		"guest ABIs never import each other",
+	},
+	{"host/component/binary", nil, "parsing turns bytes into definitions"},
+	{"host/component/types", nil, "types are compared and measured, whoever declares them"},
+	{"host/component/wit", []string{"host/component/types"}, "WIT becomes types; who implements them is not its business"},
+	{"host/component/link", []string{"host/component/binary", "host/component/types"}, "a plan is made without an engine and without a host"},
+	{
+		"host/component/abi",
+		[]string{"host/component/binary", "host/component/types", "host/component/link", "host/engine"},
+		"the canonical ABI knows no WASI and no HTTP",
+	},
+	{"host/component/wasi", []string{"host/component/abi", "host/engine"}, "WASI's own interfaces know no HTTP"},
+	{
+		"host/component/wasihttp",
+		[]string{"exchange", "host/component/abi", "host/component/wasi"},
+		"wasi:http is a view of an exchange",
+	},
+	{"host/httpwasm", []string{"exchange", "host/engine", "host/guestfail", "internal/fault"}, "guest ABIs never import each other"},
 	{"host/cgi", []string{"exchange", "host/engine", "internal/fault"}, "guest ABIs never import each other"},
 	{"host/stdio", []string{"exchange", "host/engine", "internal/fault"}, "guest ABIs never import each other"},
 	{"host/goplugin", []string{"exchange", "internal/fault", "internal/httpwriter"}, "guest ABIs never import each other"},
@@ -83,7 +107,7 @@ var external = []struct {
 	allow []string
 	why   string
 }{
-	{"github.com/tetratelabs/wazero", []string{"host/engine", "host/httpwasm", "host/cgi", "host/component", "host/stdio"}, "only the engine and the guest ABIs speak wazero"},
+	{"github.com/tetratelabs/wazero", []string{"host/engine", "host/httpwasm", "host/cgi", "host/component/abi", "host/stdio"}, "only the engine and the guest ABIs speak wazero"},
 	{"github.com/spf13/viper", []string{"cmd/appserver"}, "below cmd a setting is a field of config.Config"},
 	{"github.com/spf13/cobra", []string{"cmd/appserver"}, "the command line is cmd's"},
 	{"github.com/lmittmann/tint", []string{"cmd/appserver"}, "below cmd a log is a *slog.Logger"},
