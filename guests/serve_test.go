@@ -31,7 +31,8 @@ type options struct {
 	// reset has the guest rewritten with fuel and reset to its image after each request.
 	reset  bool
 	warmup []string
-	stdio  bool // speak HTTP over stdin and stdout to it
+	stdio  bool   // speak HTTP over stdin and stdout to it
+	cache  string // of compiled code
 }
 
 // load starts the guest in a file. It ends with the test.
@@ -51,7 +52,7 @@ func load(t *testing.T, path string, o options) (*host.Guest, error) {
 		o.log = &lines{}
 	}
 	ho := host.Options{
-		Path: filepath.Base(path), Wasm: wasm, Env: o.env, Config: []byte(o.config), Next: o.next,
+		Path: filepath.Base(path), Wasm: wasm, CacheDir: o.cache, Env: o.env, Config: []byte(o.config), Next: o.next,
 		Log:      slog.New(slog.NewTextHandler(io.Discard, nil)), // its level is the guest's, too
 		GuestLog: func(_ string, _ slog.Level, line string) { o.log.add(line) },
 	}

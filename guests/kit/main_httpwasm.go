@@ -1,4 +1,4 @@
-//go:build wasip1 && !cgi && !stdio
+//go:build wasip1 && !cgi && !stdio && !component
 
 package kit
 

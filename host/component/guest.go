@@ -29,6 +29,9 @@ type Options struct {
 	Isolation engine.Isolation
 	// MaxRequests is after how many requests an instance is replaced; 0 means any number.
 	MaxRequests int
+	// Warmup are targets that the guest gets GET requests for before its image is made; their responses are thrown away, and
+	// it is an error for one to fail. It is for IsolationReset and IsolationFresh.
+	Warmup []string
 	// Log takes what concerns the server; nil discards it.
 	Log *slog.Logger
 	// GuestLog takes each line that the guest prints (stdout as Info, stderr as Warn). The text is untrusted. ctx is the
@@ -75,6 +78,11 @@ func (g *Guest) isolate(ctx context.Context) error {
 	defer g.release(in)
 	if g.isolation == engine.IsolationShared {
 		return nil
+	}
+	for _, target := range g.opts.Warmup {
+		if err := exchange.WarmUp(ctx, exchange.HandlerFunc(in.serve), target); err != nil {
+			return guestfail.WarmUp(target, err)
+		}
 	}
 	g.image, err = in.abi.Capture()
 	switch {

@@ -100,6 +100,12 @@ func Start(function, lastWords string, err error) error {
 	return fault.WithCode(fault.LoadFailed, hint, "the guest failed in %s%s: %w%s", function, said, err, at)
 }
 
+// WarmUp says that a guest failed at a request that it got to warm up.
+func WarmUp(target string, err error) error {
+	return fault.WithCode(fault.LoadFailed, "check guest.warmup (--guest-warmup); what the guest printed is in the log",
+		"the guest failed at the warm-up request for %q: %w", target, err)
+}
+
 // frames makes the innermost frames of a stack part of a sentence.
 func frames(stack string) string {
 	var names []string

@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/appserver-go/appserver/exchange"
 	"github.com/appserver-go/appserver/host/engine"
 	"github.com/appserver-go/appserver/host/guestfail"
-	"github.com/appserver-go/appserver/internal/fault"
 )
 
 // Isolation is engine.Isolation.
@@ -102,31 +100,12 @@ func (g *Guest) warmUp(ctx context.Context, in *instance) error {
 		}
 	}
 	for _, target := range g.opts.Warmup {
-		x := &exchange.Exchange{Request: exchange.Request{
-			Method: "GET", Target: target, Proto: "HTTP/1.1", Scheme: "http", Host: "localhost", Body: strings.NewReader(""),
-			RemoteAddr: "127.0.0.1:0", ID: "warmup",
-		}}
-		x.Response.Reset(nowhere{}, "GET")
-		err := in.serve(ctx, x)
-		if err == nil {
-			err = x.Response.Finish()
-		}
-		if err != nil {
-			return fault.WithCode(fault.LoadFailed, "check guest.warmup (--guest-warmup); what the guest printed is in the log",
-				"the guest failed at the warm-up request for %q: %w", target, err)
+		if err := exchange.WarmUp(ctx, exchange.HandlerFunc(in.serve), target); err != nil {
+			return guestfail.WarmUp(target, err)
 		}
 	}
 	return nil
 }
-
-// nowhere is the front end of warm-up requests.
-type nowhere struct{}
-
-func (nowhere) WriteHead(int, exchange.Fields, int64) error { return nil }
-func (nowhere) Write(p []byte) (int, error)                 { return len(p), nil }
-func (nowhere) Flush() error                                { return nil }
-func (nowhere) Close(exchange.Fields) error                 { return nil }
-func (nowhere) Abort()                                      {}
 
 // Isolation returns what requests get: what the options asked for, or IsolationFresh where that cannot be had.
 func (g *Guest) Isolation() Isolation { return g.isolation }
