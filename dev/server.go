@@ -132,6 +132,8 @@ func (s *Server) Stop() {
 // args is the whole command line.
 func (s *Server) args(module string) []string {
 	args := append([]string{os.Args[0], "serve"}, s.o.Args...)
+	// Between this process and the server there is plain HTTP, whatever clients are to speak in production.
+	args = append(args, "--certfile=", "--keyfile=", "--ca-certs=", "--cert-reqs=none", "--proxy-protocol=off", "--http2-cleartext=off")
 	args = append(args, "--bind", "unix:"+s.Socket(), "--control-socket", s.ControlSocket(), "--workers", "1", "--min-ready", "0",
 		"--listen-mode", "shared", "--log-format", "json", "--error-log", "-", "--reload=false", module)
 	if len(s.o.GuestArgs) > 0 {

@@ -282,7 +282,8 @@ func descendants(pid int) []int {
 func TestDevReloadsItsConfiguration(t *testing.T) {
 	dir := builder(t)
 	file := filepath.Join(dir, "appserver.toml")
-	save(t, file, []byte("timeout = 5\n"))
+	// What concerns clients of production does not concern dev.
+	save(t, file, []byte("timeout = 5\ncertfile = \"gone.pem\"\nkeyfile = \"gone.key\"\nproxy_protocol = \"v1\"\nworkers = 4\nmin_ready = 4\n"))
 	s := devBuild(t, dir, "one")
 	s.awaitBody("/", 200, "one")
 	before := runs(dir)
