@@ -27,8 +27,6 @@ const (
 	patience = time.Second
 	// wordTime is how long the log may be behind the answer.
 	wordTime = time.Second
-	// idTag is the header field that names a request to the server, and in its log.
-	idTag = "X-Request-Id"
 	// errorPageMax is more than the server's own error pages have.
 	errorPageMax = 512
 	// pulse is how often an event stream is written to, so that the end of its reader is noticed.
@@ -42,6 +40,8 @@ type FrontOptions struct {
 	Socket  string
 	Hub     *Hub
 	Journal *Journal
+	// IDField is the header field that names a request to the server, and in its log.
+	IDField string
 	// Public says that the addresses may be reached from other machines, under whatever names.
 	Public bool
 	Log    *slog.Logger
@@ -65,7 +65,7 @@ func NewFront(o FrontOptions) *Front {
 		return (&net.Dialer{}).DialContext(ctx, "unix", o.Socket)
 	}
 	f.proxy = &httputil.ReverseProxy{
-		Rewrite: rewrite,
+		Rewrite: f.rewrite,
 		// No connection is used again: it may lead to a worker that still finishes what it has with the old guest.
 		Transport:      &http.Transport{DialContext: dial, DisableKeepAlives: true, DisableCompression: true},
 		FlushInterval:  -1,
@@ -87,7 +87,7 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	began := time.Now()
 	seen := &witness{ResponseWriter: w}
-	id := nameOf(r)
+	id := f.nameOf(r)
 	f.serve(seen, r.WithContext(context.WithValue(r.Context(), idKey{}, id)), id)
 	f.o.Log.Info("Request", "method", r.Method, "target", r.RequestURI, "status", seen.status,
 		"duration", time.Since(began).Round(100*time.Microsecond))
@@ -157,7 +157,7 @@ func (f *Front) events(w http.ResponseWriter, r *http.Request) {
 
 // rewrite directs a request to the server. The server believes what is said of the client, since it comes over a unix
 // socket; what the client says of others passes, as it would from a proxy on this machine.
-func rewrite(r *httputil.ProxyRequest) {
+func (f *Front) rewrite(r *httputil.ProxyRequest) {
 	r.Out.URL.Scheme, r.Out.URL.Host = "http", "appserver"
 	r.Out.Host = r.In.Host
 	r.Out.URL.RawQuery = r.In.URL.RawQuery // as it came, also where it does not parse
@@ -167,15 +167,15 @@ func rewrite(r *httputil.ProxyRequest) {
 		r.Out.Header["X-Forwarded-Proto"] = proto
 	}
 	id, _ := r.In.Context().Value(idKey{}).(string)
-	r.Out.Header.Set(idTag, id)
+	r.Out.Header.Set(f.o.IDField, id)
 }
 
-// sane matches the names of requests that the server takes from its clients.
-var sane = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$")
+// sane matches the names of requests that the server takes (setting request_id_header).
+var sane = regexp.MustCompile("^[-A-Za-z0-9._~+/=:@]{1,64}$")
 
 // nameOf returns the client's name for its request, or a new one.
-func nameOf(r *http.Request) string {
-	if id := r.Header.Get(idTag); sane.MatchString(id) {
+func (f *Front) nameOf(r *http.Request) string {
+	if id := r.Header.Get(f.o.IDField); sane.MatchString(id) {
 		return id
 	}
 	return "dev-" + strings.ToLower(rand.Text()[:12])
@@ -201,7 +201,7 @@ func (f *Front) improve(resp *http.Response) error {
 		ctx, cancel := context.WithTimeout(r.Context(), wordTime)
 		defer cancel()
 		if e, ok := f.o.Journal.failure(ctx, id); ok {
-			report := requestFailed(f.o.Project, resp.StatusCode, &e, requestOf(original(r), id))
+			report := requestFailed(f.o.Project, resp.StatusCode, &e, requestOf(f.original(r), id))
 			f.o.Tell(report)
 			f.replace(resp, report)
 			return nil
@@ -249,7 +249,7 @@ func (f *Front) addScript(resp *http.Response) {
 // replace makes a response of the server's one that shows the report.
 func (f *Front) replace(resp *http.Response, report *Report) {
 	state, _ := f.o.Hub.State()
-	header, body := f.render(original(resp.Request), report, state.Version)
+	header, body := f.render(f.original(resp.Request), report, state.Version)
 	for name, values := range header {
 		resp.Header[name] = values
 	}
@@ -257,9 +257,9 @@ func (f *Front) replace(resp *http.Response, report *Report) {
 }
 
 // original is the request as the client has sent it, but for what only concerns the connection.
-func original(out *http.Request) *http.Request {
+func (f *Front) original(out *http.Request) *http.Request {
 	r := out.Clone(out.Context())
-	for _, name := range []string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", idTag} {
+	for _, name := range []string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", f.o.IDField} {
 		r.Header.Del(name)
 	}
 	r.RequestURI = r.URL.RequestURI()

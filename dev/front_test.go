@@ -38,7 +38,7 @@ func newStage(t *testing.T, server http.HandlerFunc) *stage {
 	go back.Serve(l)
 	s := &stage{t: t, hub: NewHub(), journal: NewJournal(), told: make(chan *Report, 100)}
 	s.front = NewFront(FrontOptions{
-		Project: Module(filepath.Join(t.TempDir(), "app.wasm")), Socket: socket, Hub: s.hub, Journal: s.journal,
+		Project: Module(filepath.Join(t.TempDir(), "app.wasm")), Socket: socket, IDField: "X-Request-Id", Hub: s.hub, Journal: s.journal,
 		Log: slog.New(slog.DiscardHandler), Tell: func(r *Report) { s.told <- r },
 	})
 	web := httptest.NewServer(s.front)
@@ -133,8 +133,8 @@ func TestRequestsAreForwarded(t *testing.T) {
 			r.Header.Get("X-Forwarded-Proto"), r.Header.Get("X-Request-Id"), r.Header.Get("Cookie"))
 	})
 	s.hub.Serve()
-	_, body := s.do("PUT", "/a%2Fb?c;d&e=%zz", map[string]string{"Host": "localhost:1", "X-Request-Id": "mine", "Cookie": "a=b"})
-	if want := `PUT /a%2Fb?c;d&e=%zz localhost:1 for "127.0.0.1" proto "http" id "mine" cookie "a=b"`; body != want {
+	_, body := s.do("PUT", "/a%2Fb?c;d&e=%zz", map[string]string{"Host": "localhost:1", "X-Request-Id": "a+b/c=:@~", "Cookie": "a=b"})
+	if want := `PUT /a%2Fb?c;d&e=%zz localhost:1 for "127.0.0.1" proto "http" id "a+b/c=:@~" cookie "a=b"`; body != want {
 		t.Errorf("got  %s\nwant %s", body, want)
 	}
 	_, body = s.do("GET", "/", map[string]string{"X-Request-Id": "not sane", "X-Forwarded-For": "192.0.2.1", "X-Forwarded-Proto": "https"})

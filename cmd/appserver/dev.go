@@ -93,7 +93,7 @@ func develop(ctx context.Context, p process, flags *pflag.FlagSet, loaded *Loade
 		return err
 	}
 	front := dev.NewFront(dev.FrontOptions{
-		Project: project, Socket: server.Socket(), Hub: hub, Journal: journal, Public: isPublic(listeners),
+		Project: project, Socket: server.Socket(), IDField: devIDField(cfg), Hub: hub, Journal: journal, Public: isPublic(listeners),
 		Log: console.log, Tell: console.tell,
 	})
 	console.log.Info("Developing", "addresses", urls(listeners), "project", project.Kind, "directory", project.Dir,
@@ -247,8 +247,11 @@ func devArgs(flags *pflag.FlagSet, cfg *config.Config) []string {
 	if level := cfg.LogLevel; level != "debug" {
 		args = append(args, "--log-level=info") // dev reads it, and then shows as much as it was asked for
 	}
-	return args
+	return append(args, "--request-id-header="+devIDField(cfg))
 }
+
+// devIDField is the header field with the names of requests: dev finds in the log what it is told by them.
+func devIDField(cfg *config.Config) string { return cmp.Or(cfg.RequestIDHeader, "X-Request-Id") }
 
 // devEnviron is the environment without what a service manager has meant for this process.
 func devEnviron(environ []string) []string {

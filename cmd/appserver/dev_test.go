@@ -91,7 +91,7 @@ func save(t *testing.T, path string, data []byte) {
 // A module that somebody else builds is served, and again whenever it changes; whatever it is at the moment, dev tells.
 func TestDevServesAModule(t *testing.T) {
 	dir := t.TempDir()
-	s := startDev(t, dir, "app.wasm")
+	s := startDev(t, dir, "app.wasm", "--request-id-header", "X-Trace")
 	s.awaitBody("/", 500, "cannot open "+dir+"/app.wasm")
 	save(t, filepath.Join(dir, "app.wasm"), greeting(t, "one"))
 	s.awaitBody("/", 200, "one")
