@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/textproto"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/appserver-go/appserver/exchange"
@@ -19,13 +20,14 @@ type sink struct {
 	aborted bool
 }
 
-// WriteHead implements exchange.Sink.
+// WriteHead implements exchange.Sink. Values are cloned, here and below: they live as long as the call, and the library's
+// encoder keeps them in a table that is the connection's.
 func (s *sink) WriteHead(status int, fields exchange.Fields, length int64) error {
 	h := s.w.Header()
 	for _, f := range fields {
-		name := textproto.CanonicalMIMEHeaderKey(f.Name)
+		name := textproto.CanonicalMIMEHeaderKey(strings.Clone(f.Name))
 		if name != "Date" && name != "Server" {
-			h[name] = append(h[name], f.Value)
+			h[name] = append(h[name], strings.Clone(f.Value))
 		}
 	}
 	h["Server"] = []string{httprules.ServerName}
@@ -47,7 +49,7 @@ func (s *sink) WriteHead(status int, fields exchange.Fields, length int64) error
 func (s *sink) Inform(status int, fields exchange.Fields) error {
 	h := s.w.Header()
 	for _, f := range fields {
-		h.Add(f.Name, f.Value)
+		h.Add(strings.Clone(f.Name), strings.Clone(f.Value))
 	}
 	s.arm()
 	s.w.WriteHeader(status)
@@ -83,8 +85,8 @@ func (s *sink) Flush() error {
 func (s *sink) Close(trailers exchange.Fields) error {
 	h := s.w.Header()
 	for _, f := range trailers {
-		name := http.TrailerPrefix + textproto.CanonicalMIMEHeaderKey(f.Name)
-		h[name] = append(h[name], f.Value)
+		name := http.TrailerPrefix + textproto.CanonicalMIMEHeaderKey(strings.Clone(f.Name))
+		h[name] = append(h[name], strings.Clone(f.Value))
 	}
 	return nil
 }

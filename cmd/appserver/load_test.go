@@ -173,6 +173,20 @@ func TestSampleIsTheDefaults(t *testing.T) {
 	}
 }
 
+// valuesOf are values of settings that do not take what others of their kind do, and companions settings that others make
+// no sense without.
+var (
+	valuesOf = map[string]string{
+		"worker_class": "threaded", "min_ready": "2", "upstream": "http://h", "root_path": "/api", "statsd_host": "localhost:8125",
+		"http_protocols": "h2", "secure_scheme_headers": "X-Scheme=https",
+	}
+	tlsFiles   = []string{"APPSERVER_CERTFILE=c.pem", "APPSERVER_KEYFILE=k.pem"}
+	companions = map[string][]string{
+		"certfile": tlsFiles, "keyfile": tlsFiles, "cert_reqs": append(tlsFiles, "APPSERVER_CA_CERTS=ca.pem"),
+		"ca_certs": append(tlsFiles, "APPSERVER_CERT_REQS=required"),
+	}
+)
+
 // TestEverySettingFromEverySource gives each setting a value in each place and looks where it arrives.
 func TestEverySettingFromEverySource(t *testing.T) {
 	values := map[config.Kind]string{
@@ -184,29 +198,27 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		if s.Kind == config.Enum {
 			text = s.Values[len(s.Values)-1]
 		}
-		switch s.Key {
-		case "worker_class":
-			text = "threaded"
-		case "min_ready":
-			text = "2"
-		case "upstream":
-			text = "http://h"
+		if special, ok := valuesOf[s.Key]; ok {
+			text = special
 		}
 		table, leaf, nested := strings.Cut(s.Key, ".")
 		file := fmt.Sprintf("%s = %q\n", s.Key, text)
 		if nested {
 			file = fmt.Sprintf("[%s]\n%s = %q\n", table, leaf, text)
 		}
+		more := slices.DeleteFunc(slices.Clone(companions[s.Key]), func(kv string) bool { return strings.HasPrefix(kv, s.EnvName()+"=") })
 		flag := []string{"--" + s.Flag() + "=" + text}
 		if s.Argument {
 			flag = []string{text}
 		}
 		for kind, try := range map[config.SourceKind]func() (*Loaded, error){
-			config.FromFlag: func() (*Loaded, error) { return loadArgs(nil, flag...) },
-			config.FromEnv:  func() (*Loaded, error) { return loadArgs([]string{s.EnvName() + "=" + text}) },
+			config.FromFlag: func() (*Loaded, error) { return loadArgs(more, flag...) },
+			config.FromEnv: func() (*Loaded, error) {
+				return loadArgs(append(more, s.EnvName()+"="+text))
+			},
 			config.FromFile: func() (*Loaded, error) {
 				write(t, "appserver.toml", file)
-				return loadArgs(nil)
+				return loadArgs(more)
 			},
 		} {
 			t.Chdir(t.TempDir())
