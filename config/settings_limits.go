@@ -69,7 +69,7 @@ func timeSettings() []Setting {
 			Key: "websocket_timeout", Section: SectionTimes, Kind: Duration, Min: shortest, Max: longest, Zero: true,
 			Reload: Workers, Default: "10m",
 			Help: "time a WebSocket may be silent in both directions; 0 for any",
-			Doc: "It counts for every connection that a guest has taken over to switch protocols, which Go plugins can. Such a connection has no other time limit until its worker stops: " +
+			Doc: "It counts for every connection that a guest has taken over to switch protocols, which Go plugins and stdio guests can. Such a connection has no other time limit until its worker stops: " +
 				"then `graceful_timeout` is what it has left.",
 		},
 		{

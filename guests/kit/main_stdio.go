@@ -16,8 +16,9 @@ import (
 // and not the program its memory: net/http catches it and closes the connection, of which there is only one, and so the
 // program ends with it.
 func serve() {
-	server := &http.Server{Handler: prepare(handler(http.NotFoundHandler()))}
-	if err := server.Serve(&once{conn: &stdio{}}); !errors.Is(err, errNoMore) {
+	conn := &stdio{}
+	server := &http.Server{Handler: prepare(handler(http.NotFoundHandler())), ConnState: conn.turn}
+	if err := server.Serve(&once{conn: conn}); !errors.Is(err, errNoMore) {
 		Log().Error("serve stdin", "error", err)
 		os.Exit(1)
 	}
@@ -63,12 +64,27 @@ func (addr) String() string  { return "stdio" }
 type stdio struct {
 	mu      sync.Mutex
 	aborted chan struct{} // closed when pending reads shall fail
+	handler bool          // a handler has taken the connection over
+}
+
+// turn is told what the server does with the connection.
+func (s *stdio) turn(_ net.Conn, state http.ConnState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.handler = s.handler || state == http.StateHijacked
+}
+
+// watched reports whether it is net/http that reads.
+func (s *stdio) watched() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.handler
 }
 
 // Read reads stdin. While a handler runs net/http asks for one byte, to see the client go. Such a read would stop the
 // whole program, which has one thread, until the next request: it waits to be aborted instead.
 func (s *stdio) Read(p []byte) (int, error) {
-	if len(p) == 1 {
+	if len(p) == 1 && s.watched() {
 		<-s.abort()
 		return 0, os.ErrDeadlineExceeded
 	}

@@ -107,6 +107,9 @@ func (p *Pool[T]) Discard(v T) {
 	p.places <- struct{}{}
 }
 
+// Forget frees the place of a value that is its taker's from now on.
+func (p *Pool[T]) Forget() { p.places <- struct{}{} }
+
 // Warm makes values until n exist that wait for a Get, or the pool is full. It stops at the first error.
 func (p *Pool[T]) Warm(ctx context.Context, n int) error {
 	var taken []T

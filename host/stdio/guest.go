@@ -53,7 +53,8 @@ type Guest struct {
 	args   []string
 	env    []string
 	pool   *engine.Pool[*instance]
-	ending sync.WaitGroup // instances that are given time to end
+	ending sync.WaitGroup // instances that are given time to end, or have a connection
+	taken  connections
 }
 
 // New starts the first instance of a module and waits until it reads its stdin; ctx bounds that. Errors are a
@@ -94,9 +95,10 @@ func loadFault(err error) error {
 	return fault.WithCode(fault.LoadFailed, hint, "%s: %w", entry, err)
 }
 
-// Close ends all instances. No request may run.
+// Close ends all instances, and the connections they have taken over. No request may run.
 func (g *Guest) Close() error {
 	g.pool.Close()
+	g.taken.close()
 	g.ending.Wait()
 	return nil
 }
@@ -115,16 +117,22 @@ func (g *Guest) Serve(ctx context.Context, x *exchange.Exchange) error {
 		i.out.cut()
 	})
 	s := send(x, i.in)
-	reuse, err := i.receive(x)
+	reuse, conn, err := i.receive(x)
 	whole := s.finish(patience)
 	untouched := quit()
 	i.request.Store(nil)
 	switch {
+	case conn != nil && untouched && whole:
+		g.handOver(i, conn)
+		return nil
 	case untouched && whole && reuse && !g.opts.Fresh:
 		g.pool.Put(i)
-	case untouched && whole && err == nil: // it has nothing of the exchange in hand, which need not wait for its end
+	case conn == nil && untouched && whole && err == nil: // it has nothing of the exchange in hand, which need not wait for its end
 		g.ending.Go(func() { g.pool.Discard(i) })
 	default:
+		if conn != nil {
+			_ = conn.Close() // who is to be told of it is on its other end
+		}
 		i.stop(errEnded)
 		g.pool.Discard(i)
 		<-s.done

@@ -158,7 +158,7 @@ func TestFailures(t *testing.T) {
 		{"/endless", 502, exchange.BadResponse, "longer than", false},
 		{"/crlf", 502, exchange.BadResponse, "", false},
 		{"/status?99", 502, exchange.BadResponse, "", false},
-		{"/status?101", 502, exchange.BadResponse, "switched protocols", false},
+		{"/status?101", 502, exchange.BadResponse, "the guest switched protocols", false},
 		{"/half", 502, exchange.Exited, "code 5", false},
 		{"/exit?0", 502, exchange.Exited, "the guest has ended", false},
 		{"/exit?7", 502, exchange.Exited, "code 7", false},

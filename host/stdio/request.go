@@ -97,6 +97,10 @@ func (s *sender) head() {
 	if r.Scheme != "" {
 		s.line("X-Forwarded-Proto: ", r.Scheme)
 	}
+	if r.Upgrade != "" {
+		s.line("Connection: Upgrade")
+		s.line("Upgrade: ", r.Upgrade)
+	}
 	switch {
 	case r.ContentLength > 0 || r.ContentLength == 0 && r.Fields.Get("Content-Length") != "":
 		s.line("Content-Length: ", strconv.FormatInt(r.ContentLength, 10))

@@ -3,7 +3,7 @@ package stdio
 import (
 	"errors"
 	"io"
-	"maps"
+	"net"
 	"net/http"
 	"slices"
 	"time"
@@ -16,37 +16,32 @@ const maxInterim = 16
 
 // receive reads the guest's response into x. Errors are *exchange.Failure where the guest or the client is to blame,
 // and what the pipe says otherwise. reuse reports whether the guest will take another request on this connection.
-func (i *instance) receive(x *exchange.Exchange) (reuse bool, err error) {
-	res, err := i.readHead(x.Request.Method)
+// conn is not nil when the guest has switched protocols: it is the client's connection from then on.
+func (i *instance) receive(x *exchange.Exchange) (reuse bool, conn net.Conn, err error) {
+	res, err := i.readHead(x)
 	if err != nil {
-		return false, err
+		return false, nil, err
+	}
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		conn, err = upgrade(x, res)
+		return false, conn, err
 	}
 	defer res.Body.Close()
 	x.Response.Status = res.StatusCode
-	for _, name := range slices.Sorted(maps.Keys(res.Header)) {
-		for _, value := range res.Header[name] {
-			x.Response.Fields.Add(name, value)
-		}
-	}
+	x.Response.Fields = append(x.Response.Fields, fieldsOf(res.Header)...)
 	if err := i.copyBody(&x.Response, res.Body); err != nil {
-		return i.finishBody(err, res), err
+		return i.finishBody(err, res), nil, err
 	}
-	for _, name := range slices.Sorted(maps.Keys(res.Trailer)) {
-		if !exchange.MayTrail(name) {
-			continue
-		}
-		for _, value := range res.Trailer[name] {
-			x.Response.Trailers.Add(name, value)
-		}
-	}
-	return !res.Close, nil
+	trailers := slices.DeleteFunc(fieldsOf(res.Trailer), func(f exchange.Field) bool { return !exchange.MayTrail(f.Name) })
+	x.Response.Trailers = append(x.Response.Trailers, trailers...)
+	return !res.Close, nil, nil
 }
 
-// readHead reads the head of the final response.
-func (i *instance) readHead(method string) (*http.Response, error) {
+// readHead reads the head of the final response, or of one that switches protocols, and passes on what comes before it.
+func (i *instance) readHead(x *exchange.Exchange) (*http.Response, error) {
 	for range maxInterim + 1 {
 		i.limit.left = exchange.MaxResponseHeadBytes
-		res, err := http.ReadResponse(i.response, &http.Request{Method: method})
+		res, err := http.ReadResponse(i.response, &http.Request{Method: x.Request.Method})
 		i.limit.left = -1
 		switch {
 		case errors.Is(err, errHeadTooLong):
@@ -55,10 +50,12 @@ func (i *instance) readHead(method string) (*http.Response, error) {
 			return nil, err // the guest has ended
 		case err != nil:
 			return nil, exchange.Fail(502, exchange.BadResponse, "what the guest printed is no HTTP response: %w", err)
-		case res.StatusCode == http.StatusSwitchingProtocols:
-			return nil, exchange.Fail(502, exchange.BadResponse, "the guest switched protocols, which the client did not ask for")
-		case res.StatusCode >= 200:
+		case res.StatusCode >= 200, res.StatusCode == http.StatusSwitchingProtocols:
 			return res, nil
+		case res.StatusCode > http.StatusSwitchingProtocols: // the server says 100 itself
+			if err := inform(x, res); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return nil, exchange.Fail(502, exchange.BadResponse, "the guest sent more than %d informational responses", maxInterim)

@@ -119,6 +119,14 @@ func reply(body string) {
 	print("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 }
 
+// extra is a field that breaks the rules, for a protocol of that name.
+func extra(protocol string) string {
+	if protocol == "bad" {
+		return "X-Bad: a\x01b\r\n"
+	}
+	return ""
+}
+
 func chunk(s string) { print("%x\r\n%s\r\n", len(s), s) }
 
 func serve(r *request) {
@@ -150,8 +158,23 @@ func serve(r *request) {
 		print("HTTP/1.1 200 OK\r\n\r\nuntil the end")
 		os.Exit(0)
 	case "/hints":
-		print("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
+		print("HTTP/1.1 100 Continue\r\n\r\n")
+		print("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nLink: </b>\r\nConnection: x\r\n\r\n")
 		reply("hinted")
+	case "/upgrade": // to a protocol that sends lines back, with their numbers, until one is empty
+		print("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\nX-Own: yes\r\n%s\r\n", arg, extra(arg))
+		for n := 1; ; n++ {
+			s, err := line()
+			switch {
+			case err != nil && arg == "stubborn":
+				for {
+				}
+			case err != nil, s == "":
+				print("bye")
+				os.Exit(0)
+			}
+			print("%d %s\n", n, s)
+		}
 	case "/status":
 		print("HTTP/1.1 %s X\r\nContent-Length: 0\r\n\r\n", arg)
 	case "/nobody":
