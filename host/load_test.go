@@ -77,6 +77,7 @@ func TestLoadServes(t *testing.T) {
 	for _, test := range []struct{ name, protocol, want, body string }{
 		{"hello", "", ProtocolHTTPWasm, "Hello from WebAssembly!\n"},
 		{"hello", ProtocolHTTPWasm, ProtocolHTTPWasm, "Hello from WebAssembly!\n"},
+		{"component/hello", "", ProtocolComponent, "Hello from a component!\n"},
 		{"cgihello", ProtocolAuto, ProtocolCGI, "Hello from CGI/WASI\n"},
 		{"cgihello", ProtocolCGI, ProtocolCGI, "Hello from CGI/WASI\n"},
 	} {

@@ -2,6 +2,7 @@ package component
 
 import (
 	"context"
+	"errors"
 	"os"
 	"testing"
 	"time"
@@ -74,4 +75,30 @@ func BenchmarkFile(b *testing.B) {
 			serve(b, s)
 		})
 	}
+}
+
+// BenchmarkLoad loads the component that $COMPONENT names with its code from $COMPONENT_CACHE, as each worker but the first does.
+func BenchmarkLoad(b *testing.B) {
+	wasm, err := os.ReadFile(os.Getenv("COMPONENT"))
+	if err != nil {
+		b.Skip("COMPONENT names no component")
+	}
+	ctx := context.Background()
+	before := cpu()
+	for b.Loop() {
+		eng, err := engine.New(ctx, engine.Options{CacheDir: os.Getenv("COMPONENT_CACHE"), Interrupt: engine.InterruptFuel, Reset: true})
+		if err != nil {
+			b.Fatal(err)
+		}
+		o := Options{Isolation: engine.IsolationReset}
+		c, err := Load(ctx, eng, wasm, o)
+		if err != nil {
+			b.Fatal(err)
+		}
+		g, err := New(ctx, c, o)
+		if err := errors.Join(err, g.Close(), c.Close(ctx), eng.Close(ctx)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64((cpu()-before).Milliseconds())/float64(b.N), "cpu-ms/op")
 }

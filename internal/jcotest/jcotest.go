@@ -3,7 +3,9 @@
 package jcotest
 
 import (
+	"bytes"
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -78,4 +80,54 @@ func Cached(t testing.TB, name string, build func(path string), inputs ...[]byte
 		return made
 	}
 	return path
+}
+
+// Assembled is what Assemble made of a text: a component or an error.
+type Assembled struct {
+	Wasm  []byte
+	Error string
+}
+
+// assemble is a program for node that reads texts and writes what jco makes of them.
+const assemble = `
+import { readFileSync } from 'node:fs';
+const { parse } = await import(process.argv[1]);
+const out = [];
+for (const text of JSON.parse(readFileSync(0, 'utf8'))) {
+  try {
+    out.push({ Wasm: Buffer.from(await parse(text)).toString('base64') });
+  } catch (e) {
+    out.push({ Error: String(e?.payload ?? e?.message ?? e) });
+  }
+}
+process.stdout.write(JSON.stringify(out));
+`
+
+// Assemble makes components of their text format, all at once, since starting jco takes longer than they do.
+func Assemble(t testing.TB, texts []string) (out []Assembled) {
+	t.Helper()
+	path, err := filepath.EvalSymlinks(Path(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Skip("node not installed")
+	}
+	in, err := json.Marshal(texts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), node, "--input-type=module", "-e", assemble, filepath.Join(filepath.Dir(path), "api.js"))
+	cmd.Stdin = bytes.NewReader(in)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	b, err := cmd.Output()
+	if err == nil {
+		err = json.Unmarshal(b, &out)
+	}
+	if err != nil {
+		t.Fatalf("assemble: %v\n%.2000s", err, stderr.Bytes())
+	}
+	return out
 }

@@ -19,6 +19,8 @@ type conv struct {
 	opts *link.Opts
 	mem  api.Memory
 	task *task // of the call that values are lowered for; nil for results
+
+	alloc func(align, n uint32) uint32 // in place of the guest's realloc, for tests
 }
 
 func (in *Instance) conv(comp int, opts *link.Opts) conv {
@@ -69,6 +71,9 @@ func (c *conv) aligned(ptr, align, n uint32) []byte {
 
 // realloc has the guest allocate n bytes.
 func (c *conv) realloc(align, n uint32) uint32 {
+	if c.alloc != nil {
+		return c.alloc(align, n)
+	}
 	if c.opts.Realloc < 0 {
 		panic(errors.New("the function has no realloc"))
 	}
