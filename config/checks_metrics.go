@@ -2,6 +2,7 @@ package config
 
 import (
 	"net"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,6 +44,23 @@ func (c *Config) checkStatsd() error {
 		if bad >= 0 || key == "statsd_prefix" && strings.Contains(text, ":") {
 			return problem(key, "leave out blanks and the characters | @ #, and in the prefix the colon", "%q would break the lines of statsd", clip(text))
 		}
+	}
+	return nil
+}
+
+func (c *Config) checkOTel() error {
+	if c.OTelEndpoint == "" {
+		return nil
+	}
+	const hint = "write it like http://127.0.0.1:4318"
+	u, err := url.Parse(c.OTelEndpoint)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+		return problem("otel_endpoint", hint, "%q is no http or https URL", clip(c.OTelEndpoint))
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return problem("otel_endpoint", hint, "%q has more than a path", clip(c.OTelEndpoint))
+	case c.OTelServiceName == "":
+		return problem("otel_service_name", "appserver is the default", "spans need the name of a service")
 	}
 	return nil
 }

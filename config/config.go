@@ -161,6 +161,13 @@ type Config struct {
 	// RequestIDHeader is the name of the field that carries request ids; empty means none.
 	RequestIDHeader string `mapstructure:"request_id_header"`
 
+	// OTelEndpoint is the base URL of the collector that gets spans; empty means none.
+	OTelEndpoint string `mapstructure:"otel_endpoint"`
+	// OTelServiceName is what the server is called there.
+	OTelServiceName string `mapstructure:"otel_service_name"`
+	// OTelSampleRatio is the part, from 0 to 1, of the traces begun here that are recorded.
+	OTelSampleRatio float64 `mapstructure:"otel_sample_ratio"`
+
 	// ControlSocket is the path of the operator's socket; "auto" means one of the server's own, "off" or empty none.
 	ControlSocket string `mapstructure:"control_socket"`
 	// HookTimeout bounds a run of one of Hooks.

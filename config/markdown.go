@@ -93,6 +93,8 @@ func (s Setting) valueText() string {
 		return "`" + strings.Join(s.Values, "`, `") + "`"
 	case Int:
 		return fmt.Sprintf("number, %d to %d", s.Min, s.Max)
+	case Ratio:
+		return "number, 0 to 1"
 	case Duration:
 		text := fmt.Sprintf("time, %s to %s", FormatDuration(time.Duration(s.Min)), FormatDuration(time.Duration(s.Max)))
 		if s.Zero {

@@ -23,6 +23,7 @@ const (
 	Bytes                // ParseSize
 	Mode                 // ParseFileMode
 	Bool                 // ParseBool
+	Ratio                // a number from 0 to 1
 	List                 // texts; a comma separates them in flags and the environment
 	Repeated             // texts that may hold commas: one for each flag, one for each line of a variable
 )
@@ -30,7 +31,7 @@ const (
 // String returns the word --help shows for a value of the kind.
 func (k Kind) String() string {
 	switch k {
-	case Int:
+	case Int, Ratio:
 		return "number"
 	case Duration:
 		return "time"

@@ -36,5 +36,22 @@ func metricsSettings() []Setting {
 				"else one is made. The guest gets it in the field, the client in the response, and it is in the access log as `%({x-request-id}i)s`, in the " +
 				"error log, and in what is told of a request whose worker was killed.",
 		},
+		{
+			Key: "otel_endpoint", Section: SectionMetrics, Kind: String, Reload: Workers, Fallback: "OTEL_EXPORTER_OTLP_ENDPOINT",
+			Help: "URL of the OpenTelemetry collector that gets spans; empty for none",
+			Doc: "Spans go to `/v1/traces` below it, as OTLP over HTTP in JSON, such as to `http://127.0.0.1:4318`; not to the port of " +
+				"gRPC. See metrics.md. The environment variable `OTEL_EXPORTER_OTLP_ENDPOINT` replaces the default.",
+		},
+		{
+			Key: "otel_service_name", Section: SectionMetrics, Kind: String, Reload: Workers, Default: "appserver", Fallback: "OTEL_SERVICE_NAME",
+			Help: "what the server is called in traces: service.name",
+			Doc:  "The environment variable `OTEL_SERVICE_NAME` replaces the default.",
+		},
+		{
+			Key: "otel_sample_ratio", Section: SectionMetrics, Kind: Ratio, Reload: Workers, Default: "1",
+			Help: "part of the traces begun here that is recorded, from 0 to 1",
+			Doc: "Of a request that comes with a valid `traceparent`, that says whether it is recorded. Which of the others are follows from the " +
+				"trace's id, as in OpenTelemetry's TraceIdRatioBased sampler.",
+		},
 	}
 }

@@ -52,7 +52,7 @@ func TestKindsFitFields(t *testing.T) {
 		String: reflect.TypeFor[string](), Enum: reflect.TypeFor[string](), Int: reflect.TypeFor[int](),
 		Duration: reflect.TypeFor[time.Duration](), Bytes: reflect.TypeFor[Size](), Mode: reflect.TypeFor[FileMode](),
 		List: reflect.TypeFor[[]string](), Repeated: reflect.TypeFor[[]string](),
-		Bool: reflect.TypeFor[bool](),
+		Bool: reflect.TypeFor[bool](), Ratio: reflect.TypeFor[float64](),
 	}
 	var c Config
 	for _, s := range Settings() {
@@ -122,7 +122,7 @@ func TestDefault(t *testing.T) {
 		CertReqs: "none", TLSMinVersion: "1.2", HTTPProtocols: []string{"h2", "h1"}, HTTP2Cleartext: "off", HTTP2MaxConcurrentStreams: 100,
 		SecureSchemeHeaders: []string{"X-Forwarded-Protocol=ssl", "X-Forwarded-Proto=https", "X-Forwarded-Ssl=on"},
 		RealIPHeader:        "X-Forwarded-For", ProxyProtocol: "off", ProxyAllowIPs: []string{"127.0.0.1", "::1"},
-		LogLevel: "info", LogFormat: "auto", ErrorLog: "-", RequestIDHeader: "X-Request-Id", ControlSocket: "auto", HookTimeout: 10 * time.Second,
+		LogLevel: "info", LogFormat: "auto", ErrorLog: "-", RequestIDHeader: "X-Request-Id", OTelServiceName: "appserver", OTelSampleRatio: 1, ControlSocket: "auto", HookTimeout: 10 * time.Second,
 		AccessLogFormat: `%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"`,
 		Guest: Guest{
 			Protocol: "auto", MemoryLimit: 128 << 20, MemoryBudget: 512 << 20, TableLimit: 1_000_000, Interrupt: "fuel", Isolation: "reset",
@@ -151,6 +151,8 @@ func fill(v reflect.Value, n *int) {
 			f.Set(reflect.ValueOf([]string{"", fmt.Sprintf("item %d,\\", *n)}))
 		case reflect.Bool:
 			f.SetBool(true)
+		case reflect.Float64:
+			f.SetFloat(1 / float64(*n))
 		case reflect.Uint32:
 			f.SetUint(uint64(*n % 0o777))
 		default:

@@ -14,6 +14,8 @@ func (s Setting) TOML(c *Config) string {
 		return strconv.Itoa(v)
 	case bool:
 		return strconv.FormatBool(v)
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64)
 	case time.Duration:
 		return tomlString(FormatDuration(v))
 	case []string:

@@ -35,6 +35,7 @@ func (c *Config) Validate(classes []string) error {
 		c.checkUpstream,
 		c.checkRequestIDHeader,
 		c.checkStatsd,
+		c.checkOTel,
 		c.checkRootPath,
 		c.checkEnvironments,
 		c.checkMemory,
@@ -88,6 +89,10 @@ func (s Setting) check(c *Config) error {
 		return s.checkRange(int64(v), func(n int64) string { return FormatDuration(time.Duration(n)) })
 	case Size:
 		return s.checkRange(int64(v), func(n int64) string { return Size(n).String() })
+	case float64:
+		if !(v >= 0 && v <= 1) {
+			return problem(s.Key, s.hint(nil), "%v is out of range", v)
+		}
 	case FileMode:
 		if v > maxMode {
 			return problem(s.Key, s.hint(nil), "%s is more than %s", v, FileMode(maxMode))

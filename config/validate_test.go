@@ -46,6 +46,8 @@ func TestSet(t *testing.T) {
 		{"reload", " on ", true},
 		{"reload", 0, false},
 		{"reload", "off", false},
+		{"otel_sample_ratio", 0.25, 0.25},
+		{"otel_sample_ratio", "1", 1.0},
 		{"guest.args", []any{1, "x", float64(2)}, []string{"1", "x", "2"}},
 	} {
 		var c Config
@@ -83,6 +85,9 @@ func TestSetRefuses(t *testing.T) {
 		{"guest.args", []any{"a", 1.5}, "item 2 of the list is a fraction", "list of texts"},
 		{"guest.config", 1.1, "fraction", "quotes"},
 		{"guest.config", time.Time{}, "a date", "quotes"},
+		{"otel_sample_ratio", 1.5, "not a number from 0 to 1", "otel_sample_ratio = 0.1"},
+		{"otel_sample_ratio", "NaN", "not a number from 0 to 1", "otel_sample_ratio = 0.1"},
+		{"otel_sample_ratio", "10%", "not a number from 0 to 1", "otel_sample_ratio = 0.1"},
 		{"bind", nil, "empty", "bind = "},
 		{"reload", "maybe", `"maybe" is neither true nor false`, "reload = true"},
 		{"reload", 2, `"2" is neither true nor false`, "reload = true"},
@@ -114,6 +119,10 @@ func TestValidateRefuses(t *testing.T) {
 		key    string
 		want   string
 	}{
+		{"ratio", func(c *Config) { c.OTelSampleRatio = -0.5 }, "otel_sample_ratio", "out of range"},
+		{"collector without a scheme", func(c *Config) { c.OTelEndpoint = "collector:4317" }, "otel_endpoint", "no http or https URL"},
+		{"collector with a query", func(c *Config) { c.OTelEndpoint = "http://h/?x" }, "otel_endpoint", "more than a path"},
+		{"nameless service", func(c *Config) { c.OTelEndpoint, c.OTelServiceName = "http://h", "" }, "otel_service_name", "need the name"},
 		{"no workers", func(c *Config) { c.Workers = 0 }, "workers", "out of range"},
 		{"many workers", func(c *Config) { c.Workers = 5000 }, "workers", "out of range"},
 		{"tiny timeout", func(c *Config) { c.Timeout = 30 }, "timeout", "30ns is out of range"},

@@ -58,6 +58,8 @@ func (s Setting) parse(raw any) (any, error) {
 	switch s.Kind {
 	case Int:
 		return parseInt(text)
+	case Ratio:
+		return parseRatio(text)
 	case Duration:
 		return parseTime(raw, text)
 	case Bytes:
@@ -127,6 +129,14 @@ func parseInt(text string) (int, error) {
 		return 0, fmt.Errorf("%q is not a whole number", clip(text))
 	}
 	return n, nil
+}
+
+func parseRatio(text string) (float64, error) {
+	f, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+	if err != nil || !(f >= 0 && f <= 1) { // NaN is in no range
+		return 0, fmt.Errorf("%q is not a number from 0 to 1", clip(text))
+	}
+	return f, nil
 }
 
 // parseBool takes the truth values of files, and the words that variables have for them.
@@ -218,6 +228,8 @@ func (s Setting) hint(raw any) string {
 	switch s.Kind {
 	case Int:
 		return fmt.Sprintf("write a whole number: %s = %s", s.leaf(), s.example())
+	case Ratio:
+		return fmt.Sprintf("write a number from 0 to 1: %s = 0.1", s.leaf())
 	case Duration:
 		return `write seconds as a bare number, or a unit: 30, "500ms", "1m30s"`
 	case Bytes:

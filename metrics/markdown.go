@@ -53,6 +53,18 @@ const markdownHead = "# Metrics and probes\n\n" +
 	"`request_id_header` names the field that carries a request's id from a trusted proxy to the guest, to the client and into the logs.\n" +
 	"W3C `traceparent` and `tracestate` fields reach the guest if they are valid and are dropped if not; the JSON access log has the\n" +
 	"`trace_id`.\n\n" +
+	"With `otel_endpoint` each request that gets past the front end has a span, also one for a static file:\n\n" +
+	"```console\n" +
+	"$ appserver serve testdata/wasm/hello.wasm --otel-endpoint http://127.0.0.1:4318 --otel-service-name shop --otel-sample-ratio 0.1\n" +
+	"```\n\n" +
+	"* It is a child of the span in a valid `traceparent`, and recorded if that says so. Else it begins a trace, and `otel_sample_ratio` decides.\n" +
+	"* The guest finds it as the parent in its `traceparent`, so what the guest asks of others belongs to the same trace.\n" +
+	"* Attributes are those of OpenTelemetry's conventions for HTTP servers, and `appserver.request_id`. Where the guest or the server fails, the\n" +
+	"  span's status is an error, with the reason of `appserver_request_failures_total` as `error.type`; a status of 500 or more that the guest\n" +
+	"  answered with is an error, too.\n" +
+	"* Workers send spans as OTLP over HTTP (JSON), every second or when 256 KiB have gathered, and at their end. Nothing waits for the collector. While it\n" +
+	"  is away 4 MiB wait in each worker, and a message is tried five times; what is dropped, `appserver_spans_dropped_total` counts, and the log says\n" +
+	"  when that begins and ends. A worker that is killed takes its last second's spans with it, and there is none of a request that died with its worker.\n\n" +
 	"## All metrics\n\n| name | kind | labels | what |\n|---|---|---|---|\n"
 
 // Markdown returns docs/metrics.md.

@@ -186,6 +186,7 @@ func (p *process) makeClass() error {
 	}
 	service, err := NewService(ServiceOptions{
 		Config: &p.config, Guest: p.guest, Board: p.env.Board, Log: p.log(), Access: p.logs.Load().Access,
+		Span: p.logs.Load().Span,
 		Retire: func(reason string) {
 			p.send(proto.Message{Type: proto.TypeRetire, Retire: &proto.Retire{Reason: reason}})
 		},

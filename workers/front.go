@@ -182,7 +182,7 @@ func (f *Front) cutOff() error {
 // handle answers one call.
 func (f *Front) handle(c call) {
 	start := time.Now()
-	err := f.env.Service.receive(c)
+	span, err := f.env.Service.receive(c)
 	if err == nil {
 		if files := f.env.Files; files != nil && files.Has(c.X().Request.Path()) {
 			err = f.serveFile(c)
@@ -190,7 +190,7 @@ func (f *Front) handle(c call) {
 			err = f.run(c, start)
 		}
 	}
-	f.env.Service.answer(c, start, err)
+	f.env.Service.answer(c, start, &span, err)
 }
 
 // serveFile answers a call without a slot: a client that is slow to take a large file keeps nobody from the guest.

@@ -67,6 +67,8 @@ type Logs struct {
 	Log *slog.Logger
 	// Access writes the access log; nil writes none.
 	Access AccessFunc
+	// Span takes the spans of requests that are traced; nil traces none.
+	Span SpanFunc
 	// Reopen opens the files anew, after a rotation; nil does nothing.
 	Reopen func() error
 	// Dropped returns how many records were dropped so far because the reader was slow; nil if none ever is.
@@ -239,7 +241,12 @@ func (p *process) closeGuest() int {
 func (p *process) log() *slog.Logger { return p.logs.Load().Log }
 
 func (p *process) closeLogs() {
-	if l := p.logs.Load(); l.Close != nil {
-		_ = l.Close() // there is no log left to tell
+	l := p.logs.Load()
+	if l.Close == nil {
+		return
+	}
+	_ = l.Close() // there is no log left to tell
+	if p.env.Board != nil {
+		p.measure() // what was dropped at the end counts, too
 	}
 }

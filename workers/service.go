@@ -28,6 +28,8 @@ type ServiceOptions struct {
 	Log *slog.Logger
 	// Access writes the access log; nil writes none. It is called from many goroutines and must not keep the record.
 	Access AccessFunc
+	// Span takes the spans of requests that are traced; nil traces none.
+	Span SpanFunc
 	// Retire is called once, when the worker has answered its max_requests.
 	Retire func(reason string)
 }
@@ -39,6 +41,7 @@ type Service struct {
 	o        ServiceOptions
 	trust    *Trust
 	ids      *requestIDs
+	tracer   tracer
 	failures *limiter
 	contexts contexts
 	lifetime uint64 // requests until Retire, 0 for ever
@@ -52,23 +55,24 @@ func NewService(o ServiceOptions) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{o: o, trust: trust, ids: newRequestIDs(o.Config.RequestIDHeader), failures: newLimiter(failureRate, failureBurst)}
+	s.tracer = newTracer(o.Span, o.Config.OTelSampleRatio)
 	if n := o.Config.MaxRequests; n > 0 {
 		s.lifetime = uint64(n + rand.IntN(max(o.Config.MaxRequestsJitter, 0)+1))
 	}
 	return s, nil
 }
 
-// receive prepares a request for the guest. The error is a *exchange.Failure.
-func (s *Service) receive(c call) error {
+// receive prepares a request for the guest, whose span answer ends. The error is a *exchange.Failure.
+func (s *Service) receive(c call) (requestSpan, error) {
 	x := c.X()
 	s.ids.assign(&x.Request, c.Room(), s.trust)
 	if s.ids.header != "" {
 		x.Response.SetOwn(s.ids.header, x.Request.ID)
 	}
-	screenTrace(&x.Request)
+	span := s.tracer.begin(&x.Request)
 	err := s.trust.Apply(&x.Request)
 	underRoot(&x.Request, s.o.Config.RootPath) // after fields of strangers were dropped
-	return err
+	return span, err
 }
 
 // run has the guest answer a call in a slot, which leave must follow. The time it may take counts from start. base ends
@@ -137,7 +141,7 @@ func runningOf(err error) <-chan struct{} {
 }
 
 // answer completes the response and accounts for it. err is why there is none of the guest's.
-func (s *Service) answer(c call, start time.Time, err error) {
+func (s *Service) answer(c call, start time.Time, span *requestSpan, err error) {
 	req, resp := &c.X().Request, &c.X().Response
 	if err == nil {
 		err = resp.Finish()
@@ -146,8 +150,9 @@ func (s *Service) answer(c call, start time.Time, err error) {
 	if !resp.Hijacked() {
 		status = max(status, 200)
 	}
+	var f *exchange.Failure
 	if err != nil {
-		f := classify(c, err)
+		f = classify(c, err)
 		s.logFailure(req, f, start)
 		s.countFailure(f)
 		if !resp.Committed() {
@@ -166,6 +171,7 @@ func (s *Service) answer(c call, start time.Time, err error) {
 	board.Took(took)
 	board.Answered(status) // last: who sees the total sees its parts
 	s.access(req, resp, status, start, took)
+	s.tracer.end(span, c, start, took, status, f)
 	if n := s.served.Add(1); n == s.lifetime {
 		s.o.Log.Info("Autorestarting worker after current request", "max_requests", s.lifetime)
 		s.o.Retire("max_requests")

@@ -14,6 +14,7 @@ import (
 	"github.com/appserver-go/appserver/config"
 	"github.com/appserver-go/appserver/internal/accesslog"
 	"github.com/appserver-go/appserver/internal/logsink"
+	"github.com/appserver-go/appserver/internal/otlp"
 	"github.com/appserver-go/appserver/internal/statsd"
 	"github.com/appserver-go/appserver/workers"
 )
@@ -27,6 +28,7 @@ type logs struct {
 	level   slog.LevelVar
 	sink    *logsink.Sink  // of Logger
 	statsd  *statsd.Client // nil without one; it counts records, and requests beside the access log
+	spans   *otlp.Exporter // of a worker, nil without a collector
 	closing sync.WaitGroup // access logs that were replaced
 
 	mu     sync.Mutex // for the metrics, which are of another goroutine than changes
@@ -125,6 +127,7 @@ func (l *logs) Reopen() error {
 
 // Close writes out what is queued, for as long as logFlush allows.
 func (l *logs) Close() error {
+	l.spans.Close() // first, since it logs
 	var errs []error
 	for _, s := range l.sinks() {
 		errs = append(errs, s.Close(logFlush))
@@ -145,9 +148,15 @@ func (l *logs) dropped() uint64 {
 	return n
 }
 
-// forWorker returns the logs as package workers takes them.
-func (l *logs) forWorker() *workers.Logs {
+// forWorker returns the logs as package workers takes them, and opens the way to the collector of spans: only workers have any.
+func (l *logs) forWorker(cfg *config.Config) *workers.Logs {
 	w := &workers.Logs{Log: l.Logger, Reopen: l.Reopen, Dropped: l.dropped, StatsdDropped: l.statsd.Dropped, Close: l.Close}
+	if cfg.OTelEndpoint != "" {
+		l.spans = otlp.New(otlp.Options{
+			Endpoint: cfg.OTelEndpoint, Service: cfg.OTelServiceName, Version: ownVersion(), Log: l.Logger,
+		})
+		w.Span, w.SpansDropped = l.spans.Add, l.spans.Dropped
+	}
 	if l.access != nil {
 		w.Access = l.access.write
 	}

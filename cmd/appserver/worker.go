@@ -35,7 +35,7 @@ func runWorker(p process) int {
 			if err != nil {
 				return nil, err
 			}
-			return l.forWorker(), nil
+			return l.forWorker(cfg), nil
 		},
 		Stderr: p.stderr,
 	})

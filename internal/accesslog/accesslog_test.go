@@ -161,7 +161,7 @@ func TestJSONEscapes(t *testing.T) {
 		"\"\\": `"\"\\"`, "\n\x00\x7f": `"\u000A\u0000\u007F"`, "\u009b\u202e\u2028": `"\u009B\u202E\u2028"`,
 		"caf\xe9": `"caf\uFFFD"`, "\U000e0001": `"\uDB40\uDC01"`, "é😀": `"é😀"`, "</script>": `"</script>"`,
 	} {
-		if got := string(appendString(nil, value)); got != want {
+		if got := string(AppendString(nil, value)); got != want {
 			t.Errorf("%q is %s, want %s", value, got, want)
 		}
 	}

@@ -55,7 +55,7 @@ func appendMember(dst []byte, key, value string) []byte {
 	if value == "" {
 		return dst
 	}
-	return appendString(appendKey(dst, key), value)
+	return AppendString(appendKey(dst, key), value)
 }
 
 func appendKey(dst []byte, key string) []byte {
@@ -64,9 +64,9 @@ func appendKey(dst []byte, key string) []byte {
 	return append(dst, '"', ':')
 }
 
-// appendString appends a JSON string. Beyond what JSON demands (RFC 8259 §7) it escapes all that does not print, so that
-// a line is harmless on a terminal too. Bytes that are not UTF-8 become U+FFFD, for JSON has no bytes.
-func appendString(dst []byte, s string) []byte {
+// AppendString appends a JSON string, for whoever else writes JSON without allocating. Beyond what JSON demands (RFC 8259
+// §7) it escapes all that does not print, so that a line is harmless on a terminal too. Bytes that are not UTF-8 become U+FFFD, for JSON has no bytes.
+func AppendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	for len(s) > 0 {
 		n := plainPrefix(s)

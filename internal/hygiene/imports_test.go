@@ -37,6 +37,7 @@ var rules = []rule{
 	{"internal/hooks", []string{"internal/helper"}, "hooks run commands; what happened is the business of who calls them"},
 	{"metrics", []string{"arbiter", "scoreboard"}, "metrics shows what the arbiter has counted and counts nothing by itself"},
 	{"internal/statsd", nil, "statsd sends lines; what happened is the business of who calls it"},
+	{"internal/otlp", []string{"internal/accesslog"}, "spans are sent as they are; which requests have any is the business of who adds them"},
 	{"internal/logsink", []string{"internal/fault"}, "a log sink is an io.Writer; it knows no records"},
 	{"internal/accesslog", []string{"internal/fault", "exchange"}, "access-log lines are made from plain records"},
 	{
@@ -46,7 +47,7 @@ var rules = []rule{
 	},
 	{
 		"workers",
-		[]string{"config", "sockets", "scoreboard", "exchange", "internal/proto", "internal/fault", "internal/accesslog", "internal/httprules", "internal/link", "internal/credentials", "http1", "http2"},
+		[]string{"config", "sockets", "scoreboard", "exchange", "internal/proto", "internal/fault", "internal/accesslog", "internal/httprules", "internal/link", "internal/credentials", "internal/otlp", "http1", "http2"},
 		"workers are given a loaded guest as an exchange.Handler and must not know what it is",
 	},
 	{"workers/sync", []string{"workers", "exchange", "config", "internal/fault"}, "worker classes stand on package workers"},
@@ -112,7 +113,7 @@ var external = []struct {
 	{"github.com/spf13/cobra", []string{"cmd/appserver"}, "the command line is cmd's"},
 	{"github.com/lmittmann/tint", []string{"cmd/appserver"}, "below cmd a log is a *slog.Logger"},
 	{"net/http", []string{
-		"http2", "internal/httpwriter", "host/upstream", "host/goplugin", "host/stdio", "guests", "guests/kit", "guests/go-hello", "cmd/appserver", "control", "dev", "metrics", "internal/bench",
+		"http2", "internal/httpwriter", "host/upstream", "host/goplugin", "host/stdio", "guests", "guests/kit", "guests/go-hello", "cmd/appserver", "control", "dev", "metrics", "internal/bench", "internal/otlp", "internal/otlp/otlptest",
 	}, "requests travel as exchange.Exchange; only adapters know net/http"},
 }
 

@@ -130,6 +130,7 @@ type Options struct {
 	Guest  exchange.HandlerFunc
 	Log    *slog.Logger
 	Access workers.AccessFunc
+	Span   workers.SpanFunc
 }
 
 // Start runs a worker of a class on a port until the test ends.
@@ -144,7 +145,7 @@ func Start(t *testing.T, p *Port, factory workers.Factory, o Options) *Worker {
 	}
 	w := &Worker{Board: board, Drain: workers.NewDrain(), done: make(chan struct{})}
 	service, err := workers.NewService(workers.ServiceOptions{
-		Config: o.Config, Board: board, Log: o.Log, Access: o.Access,
+		Config: o.Config, Board: board, Log: o.Log, Access: o.Access, Span: o.Span,
 		Guest: exchange.HandlerFunc(func(ctx context.Context, x *exchange.Exchange) error {
 			w.Served.Add(1)
 			return o.Guest(ctx, x)
