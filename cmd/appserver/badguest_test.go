@@ -50,7 +50,7 @@ func TestBadGuests(t *testing.T) {
 		"multi-memory":         {manyFunctions(1, []byte{0, 0x0b}, wasmSection(5, []byte{2, 0, 1, 0, 1}), start), "multi-memory", "one memory", 4, false},
 		"garbage collection":   {[]byte("\x00asm\x01\x00\x00\x00\x01\x03\x01\x5f\x00"), "garbage-collected", "Kotlin", 4, false},
 		"exceptions":           {manyFunctions(1, []byte{0, 6, 0x40, 0x0b, 0x0b}, start), "exception handling", "-fno-exceptions", 4, false},
-		"component":            {[]byte("\x00asm\x0d\x00\x01\x00"), "component", "wasip1", 4, false},
+		"empty component":      {[]byte("\x00asm\x0d\x00\x01\x00"), "wasi:http/incoming-handler", "wasi:http/proxy", 4, false},
 		"more loops than code": {manyFunctions(1, slices.Concat([]byte{0}, bytes.Repeat([]byte{3, 0x40, 0x0b}, 400_000), []byte{0x0b}), start), "too many loops", "", 4, false},
 		"a start that loops":   {manyFunctions(1, loop, start, wasmSection(8, []byte{0})), "boot_timeout", "raise boot_timeout", 4, false},
 		"nested too deep":      {manyFunctions(1, slices.Concat([]byte{0}, bytes.Repeat([]byte{2, 0x40}, 100_000), bytes.Repeat([]byte{0x0b}, 100_001)), start), "boot_timeout", "raise boot_timeout", 4, true},
