@@ -32,15 +32,9 @@ func wit(t *testing.T, world string) (dir string, content []byte) {
 
 // TestGoComponent builds the Go example as its README says and serves it.
 func TestGoComponent(t *testing.T) {
-	jcotest.Path(t)
 	t.Parallel()
-	core := build(t, "go-hello", "-buildmode=c-shared", "-tags", "component")
-	dir, _ := wit(t, "kit/component.wit")
-	embedded, path := core+".embedded", core+".component"
-	jcotest.Run(t, "embed", "--wit", dir, "--world-name", "guest", core, "-o", embedded)
-	jcotest.Run(t, "new", embedded, "--wasi-reactor", "-o", path)
 	log := &lines{}
-	h := mustLoad(t, path, options{
+	h := mustLoad(t, goComponent(t, "go-hello"), options{
 		env: []string{"GREETING=hi", "GUEST_CONFIG=the configuration"}, log: log, reset: true, warmup: []string{"/json"},
 	})
 	for _, f := range h.Describe() {
@@ -107,5 +101,71 @@ func TestJSComponent(t *testing.T) {
 	}
 	if !strings.Contains(log.String(), "a line from JavaScript") {
 		t.Errorf("the log has %q", log)
+	}
+}
+
+// goComponent builds a Go program on the kit as a component.
+func goComponent(t *testing.T, dir string) string {
+	t.Helper()
+	jcotest.Path(t)
+	core := build(t, dir, "-buildmode=c-shared", "-tags", "component")
+	interfaces, _ := wit(t, "kit/component.wit")
+	embedded, path := core+".embedded", core+".component"
+	jcotest.Run(t, "embed", "--wit", interfaces, "--world-name", "guest", core, "-o", embedded)
+	jcotest.Run(t, "new", embedded, "--wasi-reactor", "-o", path)
+	return path
+}
+
+// TestComponentFiles has a component work with a directory, read-only and writable.
+func TestComponentFiles(t *testing.T) {
+	t.Parallel()
+	path := goComponent(t, filepath.Join("testdata", "files"))
+	for _, mode := range []string{"", ":rw"} {
+		data := t.TempDir()
+		if err := os.WriteFile(filepath.Join(data, "in.txt"), []byte("content"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink("/etc/passwd", filepath.Join(data, "link")); err != nil {
+			t.Fatal(err)
+		}
+		h := mustLoad(t, path, options{reset: true, dirs: []string{data + ":/data" + mode}})
+		for range 2 {
+			got := string(serve(t.Context(), h, request("GET", "/", "")).body)
+			want := `read "content": <nil>
+absent: No such file or directory
+link out: Operation not permitted
+out: Bad file number
+mkdir: <nil>
+write: <nil>
+append: <nil>
+rename: <nil>
+read "one two three": <nil>
+dirtrue in.txtfalse linkfalse: <nil>
+stat 7 true: <nil>
+symlink: symlink /etc /data/etc: Operation not permitted
+remove: <nil>
+rmdir: <nil>
+`
+			if mode == "" {
+				want = `read "content": <nil>
+absent: No such file or directory
+link out: Operation not permitted
+out: Bad file number
+mkdir: Read-only file system
+write: Read-only file system
+append: Read-only file system
+rename: rename /data/dir/a /data/dir/b: Read-only file system
+read "": No such file or directory
+in.txtfalse linkfalse: <nil>
+stat 7 true: <nil>
+symlink: symlink /etc /data/etc: Operation not permitted
+remove: Read-only file system
+rmdir: Read-only file system
+`
+			}
+			if got != want {
+				t.Errorf("with %q:\n%s", mode, got)
+			}
+		}
 	}
 }

@@ -33,6 +33,7 @@ type options struct {
 	warmup []string
 	stdio  bool   // speak HTTP over stdin and stdout to it
 	cache  string // of compiled code
+	dirs   []string
 }
 
 // load starts the guest in a file. It ends with the test.
@@ -52,7 +53,7 @@ func load(t *testing.T, path string, o options) (*host.Guest, error) {
 		o.log = &lines{}
 	}
 	ho := host.Options{
-		Path: filepath.Base(path), Wasm: wasm, CacheDir: o.cache, Env: o.env, Config: []byte(o.config), Next: o.next,
+		Path: filepath.Base(path), Wasm: wasm, CacheDir: o.cache, Dirs: o.dirs, Env: o.env, Config: []byte(o.config), Next: o.next,
 		Log:      slog.New(slog.NewTextHandler(io.Discard, nil)), // its level is the guest's, too
 		GuestLog: func(_ string, _ slog.Level, line string) { o.log.add(line) },
 	}

@@ -38,10 +38,6 @@ type Component struct {
 // call may be made for an engine. Errors are a *fault.Error with the code LoadFailed.
 func Load(ctx context.Context, eng *engine.Engine, wasm []byte, o Options) (*Component, error) {
 	start := time.Now()
-	if len(o.Dirs) > 0 {
-		return nil, fault.WithCode(fault.LoadFailed, "leave guest.dirs (--guest-dirs) out, or build the guest as a core module",
-			"components cannot be given directories")
-	}
 	plan, err := planOf(wasm)
 	if err != nil {
 		return nil, err
@@ -103,7 +99,7 @@ func offered(o Options) (*interfaces, error) {
 	for name, f := range wasi.New(wasi.Options{Env: o.Env, Args: o.Args}).Funcs() {
 		funcs[name] = f
 	}
-	return newInterfaces(funcs, wasi.WIT, wasi.FilesystemWIT, wasihttp.WIT)
+	return newInterfaces(funcs, wasi.WIT, wasi.FilesystemWIT, wasi.SocketsWIT, wasihttp.WIT)
 }
 
 // members returns the core modules of a plan for the engine.

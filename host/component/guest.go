@@ -144,6 +144,7 @@ type instance struct {
 	abi            *abi.Instance
 	ctx            context.Context
 	http           wasihttp.Exchange
+	dirs           []engine.Directory
 	serving        bool
 	served         int // requests
 	stdout, stderr *engine.LineWriter
@@ -152,6 +153,13 @@ type instance struct {
 
 func (g *Guest) newInstance(ctx context.Context) (*instance, error) {
 	in := &instance{guest: g, ctx: ctx}
+	for _, d := range g.opts.Dirs {
+		dir, err := engine.OpenDirectory(d)
+		if err != nil {
+			return nil, errors.Join(err, in.closeDirs())
+		}
+		in.dirs = append(in.dirs, dir)
+	}
 	in.stdout = engine.NewLineWriter(func(line string) { g.opts.GuestLog(in.ctx, slog.LevelInfo, line) })
 	in.stderr = engine.NewLineWriter(func(line string) {
 		in.lastWords = line
@@ -165,12 +173,19 @@ func (g *Guest) newInstance(ctx context.Context) (*instance, error) {
 	}
 	in.flush()
 	if err != nil {
-		return nil, guestfail.Start("its start", in.lastWords, err)
+		return nil, errors.Join(guestfail.Start("its start", in.lastWords, err), in.closeDirs())
 	}
 	return in, nil
 }
 
-func (in *instance) close() { _ = in.abi.Close() }
+func (in *instance) close() { _ = errors.Join(in.abi.Close(), in.closeDirs()) }
+
+func (in *instance) closeDirs() (err error) {
+	for _, d := range in.dirs {
+		err = errors.Join(err, d.Close())
+	}
+	return err
+}
 
 // flush logs what the guest printed without ending the line.
 func (in *instance) flush() {
@@ -199,6 +214,9 @@ func (in *instance) Stdout() io.Writer { return in.stdout }
 
 // Stderr implements wasi.Env.
 func (in *instance) Stderr() io.Writer { return in.stderr }
+
+// Dirs implements wasi.Env.
+func (in *instance) Dirs() []engine.Directory { return in.dirs }
 
 // Wait implements wasi.Env.
 func (in *instance) Wait() {

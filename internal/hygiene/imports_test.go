@@ -108,7 +108,7 @@ var external = []struct {
 	allow []string
 	why   string
 }{
-	{"github.com/tetratelabs/wazero", []string{"host/engine", "host/httpwasm", "host/cgi", "host/component/abi", "host/stdio"}, "only the engine and the guest ABIs speak wazero"},
+	{"github.com/tetratelabs/wazero", []string{"host/engine", "host/httpwasm", "host/cgi", "host/component/abi", "host/component/wasi", "host/stdio"}, "only the engine and the guest ABIs speak wazero"},
 	{"github.com/spf13/viper", []string{"cmd/appserver"}, "below cmd a setting is a field of config.Config"},
 	{"github.com/spf13/cobra", []string{"cmd/appserver"}, "the command line is cmd's"},
 	{"github.com/lmittmann/tint", []string{"cmd/appserver"}, "below cmd a log is a *slog.Logger"},

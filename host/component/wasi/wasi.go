@@ -6,14 +6,17 @@ import (
 	"time"
 
 	"github.com/appserver-go/appserver/host/component/abi"
+	"github.com/appserver-go/appserver/host/engine"
 )
 
-// WIT and FilesystemWIT are the interfaces of the package.
+// WIT, FilesystemWIT and SocketsWIT are the interfaces of the package.
 var (
 	//go:embed wasi.wit
 	WIT string
 	//go:embed filesystem.wit
 	FilesystemWIT string
+	//go:embed sockets.wit
+	SocketsWIT string
 )
 
 // Env is what the functions ask of the Host of an abi.Instance.
@@ -21,6 +24,8 @@ type Env interface {
 	// Stdout and Stderr take what the guest prints.
 	Stdout() io.Writer
 	Stderr() io.Writer
+	// Dirs are the directories of the instance.
+	Dirs() []engine.Directory
 	// Wait is called before the guest waits for something: the moment to pass on what it has written.
 	Wait()
 }
@@ -47,7 +52,7 @@ func (h *Host) Funcs() map[string]abi.Func {
 	all := map[string]abi.Func{}
 	for prefix, funcs := range map[string]map[string]abi.Func{
 		"wasi:io/error#": ioErrors, "wasi:io/poll#": polling, "wasi:io/streams#": streams,
-		"wasi:filesystem/": files, "wasi:clocks/": h.clocks(), "wasi:random/": random, "wasi:cli/": h.cli(),
+		"wasi:filesystem/": files, "wasi:sockets/": sockets, "wasi:clocks/": h.clocks(), "wasi:random/": random, "wasi:cli/": h.cli(),
 	} {
 		for name, f := range funcs {
 			all[prefix+name] = f

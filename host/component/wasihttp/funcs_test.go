@@ -9,7 +9,7 @@ import (
 
 // TestInterfacesAreImplemented compares what the WIT files say with the functions there are.
 func TestInterfacesAreImplemented(t *testing.T) {
-	all, err := wit.Parse(wasi.WIT, wasi.FilesystemWIT, WIT)
+	all, err := wit.Parse(wasi.WIT, wasi.FilesystemWIT, wasi.SocketsWIT, WIT)
 	if err != nil {
 		t.Fatal(err)
 	}
