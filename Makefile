@@ -22,7 +22,8 @@ race: ## the same under the race detector; needs a C compiler
 	$(GO) test -race -timeout 30m ./...
 
 torture: ## the long versions of the tests under load
-	TORTURE=1 $(GO) test -timeout 60m -run 'Load|Kill|Storm|Torture|Reload|Upgrade|Stopped|Term' -v ./cmd/appserver
+	TORTURE=1 $(GO) test -timeout 60m -run 'Load|Kill|Storm|Reload|Upgrade|Stopped|Term|Slow|Flood|BadGuests' -v ./cmd/appserver
+	TORTURE=1 $(GO) test -timeout 60m ./host/...
 
 fuzz: ## each fuzz target for a short while
 	scripts/fuzz.sh
