@@ -184,10 +184,8 @@ func (b *body) fromConn(p []byte) (int, error) {
 	now := c.s.now()
 	if b.expects {
 		b.expects = false
-		if !b.call.Response.Committed() {
-			if err := c.writeInterim([]byte(continueLine), now); err != nil {
-				return 0, b.fail(err)
-			}
+		if err := c.writeInterim([]byte(continueLine), now); err != nil {
+			return 0, b.fail(err)
 		}
 	}
 	c.readBy.at(sooner(after(now, c.s.o.StallTimeout), b.call.deadline), c.s.epoch)

@@ -55,10 +55,15 @@ type conn struct {
 
 	// What tryRead and tryWrite, made once to save the allocations, work on and return.
 	tryTurn, tryRead, tryWrite func(fd uintptr) bool
-	dst, src                   []byte
-	n                          int
-	err                        error
+	reading, writing           try // a request's body may be read while its response is written
 	first                      [1]byte
+}
+
+// try is a read or a write that is tried again and again.
+type try struct {
+	p   []byte
+	n   int // bytes done
+	err error
 }
 
 func newConn(nc net.Conn, s *Server) *conn {
@@ -180,7 +185,7 @@ func (c *conn) answer() (again bool) {
 	if bad != nil {
 		call.refuse(bad)
 	} else {
-		c.probing.silent = true // nobody else looks at it before the handler runs
+		c.probing.silent, c.probing.begun = true, false // nobody else looks at them before the handler runs
 		c.s.o.Handler(call)
 	}
 	again = call.end()
@@ -255,26 +260,34 @@ func (c *conn) readBlocking(p []byte) (int, error) {
 		}
 		return n, err
 	}
-	c.dst, c.n, c.err = p, 0, nil
+	t := &c.reading
+	*t = try{p: p}
 	if err := c.raw.Read(c.tryRead); err != nil {
 		return 0, err
 	}
-	if c.n == 0 && c.err == nil {
-		c.err = io.EOF
+	if t.n == 0 && t.err == nil {
+		t.err = io.EOF
 	}
-	return c.n, c.err
+	return t.n, t.err
 }
 
-// readOnce tries to read into dst. It reports false when that would wait.
+// readOnce tries to read. It reports false when that would wait.
 func (c *conn) readOnce(fd uintptr) bool {
-	c.n, c.err = transfer(syscall.SYS_READ, fd, c.dst)
-	return c.err != syscall.EAGAIN
+	t := &c.reading
+	t.n, t.err = transfer(syscall.SYS_READ, fd, t.p)
+	return t.err != syscall.EAGAIN
 }
 
 // write writes all of p, every piece of it within the time of a stall and the running request's deadline.
 func (c *conn) write(p []byte, now time.Duration) error {
 	c.probing.mu.Lock()
 	defer c.probing.mu.Unlock()
+	c.probing.begun = true
+	return c.writeAfterProbe(p, now)
+}
+
+// writeAfterProbe writes what is left of a probe, and p. The caller holds probing.mu.
+func (c *conn) writeAfterProbe(p []byte, now time.Duration) error {
 	c.probing.silent = false
 	if rest := c.probing.rest; rest != "" {
 		c.probing.rest = ""
@@ -285,11 +298,15 @@ func (c *conn) write(p []byte, now time.Duration) error {
 	return c.writePieces(p, now)
 }
 
-// writeInterim writes an interim response.
+// writeInterim writes an interim response, for which it is too late once the response has begun. The two may come from
+// different goroutines: a body may be read while the response is written.
 func (c *conn) writeInterim(p []byte, now time.Duration) error {
-	err := c.write(p, now)
 	c.probing.mu.Lock()
 	defer c.probing.mu.Unlock()
+	if c.probing.begun {
+		return nil
+	}
+	err := c.writeAfterProbe(p, now)
 	c.probing.silent = true // as to the response
 	return err
 }
@@ -317,25 +334,27 @@ func (c *conn) writeBlocking(p []byte) (int, error) {
 	if !c.direct {
 		return c.stream.Write(p)
 	}
-	c.src, c.n, c.err = p, 0, nil
+	t := &c.writing
+	*t = try{p: p}
 	if err := c.raw.Write(c.tryWrite); err != nil {
-		return c.n, err
+		return t.n, err
 	}
-	return c.n, c.err
+	return t.n, t.err
 }
 
-// writeOnce tries to write what is left of src. It reports false when the rest would wait.
+// writeOnce tries to write what is left. It reports false when the rest would wait.
 func (c *conn) writeOnce(fd uintptr) bool {
-	for c.n < len(c.src) {
-		n, err := transfer(syscall.SYS_WRITE, fd, c.src[c.n:])
+	t := &c.writing
+	for t.n < len(t.p) {
+		n, err := transfer(syscall.SYS_WRITE, fd, t.p[t.n:])
 		if err == syscall.EAGAIN {
 			return false
 		}
 		if err != nil {
-			c.err = err
+			t.err = err
 			break
 		}
-		c.n += n
+		t.n += n
 	}
 	return true
 }

@@ -72,6 +72,7 @@ func descriptor(nc net.Conn) syscall.RawConn {
 type probing struct {
 	mu     sync.Mutex // held while writing
 	silent bool       // nothing of the running response was sent yet, nor a probe
+	begun  bool       // something of it was, interim responses aside
 	rest   string     // of a probe that did not fit the socket's buffer
 }
 
