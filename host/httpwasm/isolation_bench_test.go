@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/appserver-go/appserver/exchange"
 	"github.com/appserver-go/appserver/host/engine"
 )
 
@@ -96,18 +95,9 @@ func benchmarkGuest(b *testing.B, modules [][]byte, target string, eo engine.Opt
 		defer g.Close()
 		guests = append(guests, g)
 	}
-	null := exchange.Sink(nullSink{})
 	before := cpuTime(b)
 	for n := 0; b.Loop(); n++ {
-		g := guests[n/100%len(guests)]
-		x, _ := newExchange("GET", target, "")
-		x.Response.Reset(null, "GET")
-		if err := g.Serve(ctx, x); err != nil {
-			b.Fatal(err)
-		}
-		if err := x.Response.Finish(); err != nil {
-			b.Fatal(err)
-		}
+		benchmarkRequest(b, guests[n/100%len(guests)], target)
 	}
 	b.ReportMetric(float64(cpuTime(b)-before)/float64(b.N), "cpu-ns/op")
 }
