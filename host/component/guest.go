@@ -27,6 +27,8 @@ type Options struct {
 	// Isolation says what a request may find of those before it; "" means IsolationFresh. Guests that cannot be reset get
 	// IsolationFresh in place of IsolationReset; Log says why.
 	Isolation engine.Isolation
+	// Client makes requests of the guest's own; nil denies them all.
+	Client wasihttp.Client
 	// MaxRequests is after how many requests an instance is replaced; 0 means any number.
 	MaxRequests int
 	// Warmup are targets that the guest gets GET requests for before its image is made; their responses are thrown away, and
@@ -197,8 +199,9 @@ func (in *instance) flush() {
 func (in *instance) serve(ctx context.Context, x *exchange.Exchange) error {
 	in.ctx, in.serving = ctx, true
 	in.served++
-	in.http.Begin(x)
+	in.http.Begin(x, in.guest.opts.Client)
 	_, err := in.abi.Invoke(ctx, in.guest.component.handle, in.http.Request(), in.http.Outparam())
+	in.http.Close()
 	in.flush()
 	if err != nil {
 		err = guestfail.Call("handle", err)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/appserver-go/appserver/exchange"
 	"github.com/appserver-go/appserver/host/engine"
+	"github.com/appserver-go/appserver/internal/fault"
 )
 
 // testdata reads one of the committed components.
@@ -216,24 +217,43 @@ func TestFlush(t *testing.T) {
 	}
 }
 
-// TestInterrupt stops guests that loop and that wait, and serves with the same instances afterwards.
+// TestInterrupt stops guests that loop and that wait, and serves afterwards.
 func TestInterrupt(t *testing.T) {
-	for _, target := range []string{"/spin", "/sleep"} {
-		s := load(t, testdata(t, "probe"), engine.Options{VerifyReset: true}, Options{Isolation: engine.IsolationReset})
-		for range 2 {
+	for _, how := range []engine.Interrupt{engine.InterruptFuel, engine.InterruptClose} {
+		s := load(t, testdata(t, "probe"), engine.Options{VerifyReset: true, Interrupt: how}, Options{Isolation: engine.IsolationReset})
+		for _, target := range []string{"/spin", "/sleep", "/spin", "/sleep"} {
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			a := s.ask(ctx, "GET", target, "")
 			cancel()
 			f := exchange.AsFailure(a.err)
 			if a.status != 504 || f.Reason != exchange.TimedOut {
-				t.Errorf("%s: %s", target, a)
+				t.Errorf("%s, %s: %s", how, target, a)
 			}
 			if target == "/spin" && !strings.Contains(f.Stack, "(i32,i32)") {
-				t.Errorf("the stack is %q", f.Stack)
+				t.Errorf("%s: the stack is %q", how, f.Stack)
 			}
 			if a := s.ask(t.Context(), "GET", "/count", ""); a.body.String() != "1\n" {
-				t.Errorf("after %s: %s", target, a)
+				t.Errorf("%s, after %s: %s", how, target, a)
 			}
+		}
+	}
+}
+
+// TestMemoryLimits starts guests that may not have the memory they need, alone and with others.
+func TestMemoryLimits(t *testing.T) {
+	for _, eo := range []engine.Options{{MemoryLimit: 1 << 16}, {MemoryBudget: 1 << 16}} {
+		eo.Reset = true
+		eng, err := engine.New(t.Context(), eo)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer eng.Close(t.Context())
+		c, err := Load(t.Context(), eng, testdata(t, "probe"), Options{})
+		if err == nil {
+			_, err = New(t.Context(), c, Options{})
+		}
+		if err == nil || !strings.Contains(err.Error(), "memory") || fault.Code(err) != fault.LoadFailed || fault.Hint(err) == "" {
+			t.Errorf("%+v: %v, hint %q", eo, err, fault.Hint(err))
 		}
 	}
 }

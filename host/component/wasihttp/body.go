@@ -11,14 +11,14 @@ import (
 	"github.com/appserver-go/appserver/host/component/wasi"
 )
 
-// discard reads the rest of a request's body.
-func discard(c *abi.Call, r *exchange.Request) error {
+// discard reads the rest of a body.
+func discard(c *abi.Call, body io.Reader) error {
 	buf := make([]byte, 4096)
 	for {
 		if err := c.Context().Err(); err != nil {
 			panic(err)
 		}
-		_, err := r.Body.Read(buf)
+		_, err := body.Read(buf)
 		switch {
 		case err == io.EOF:
 			return nil
@@ -30,22 +30,32 @@ func discard(c *abi.Call, r *exchange.Request) error {
 	}
 }
 
-// Bounds of a body that is written before the outparam is set, in bytes: until then there is nowhere to send it.
+// Bounds of a body that is written before there is somewhere to send it, in bytes.
 const (
 	maxEarly = 1 << 20
 	permit   = 64 << 10
 )
 
+// outlet is where a body goes.
+type outlet interface {
+	// write passes bytes on, or ends the guest's call where nobody wants them.
+	write(p []byte) error
+	flush()
+	// end completes the body; wrong says that it is not what the guest announced, as *exchange.Failure.
+	end(trailers exchange.Fields, wrong error)
+}
+
 // outgoingBody is a wasi:http/types.outgoing-body: that of a response, or of a request of the guest's.
 type outgoingBody struct {
-	taken    bool      // the stream was
-	writing  bool      // it is held
-	finished bool      // finish was called
-	declared int64     // what Content-Length says, -1 without one
-	size     int64     // bytes written
-	early    []byte    // what was written before there was a response to send it with
-	exchange *Exchange // once there is one
+	taken    bool   // the stream was
+	writing  bool   // it is held
+	finished bool   // finish was called
+	declared int64  // what Content-Length says, -1 without one
+	size     int64  // bytes written
+	early    []byte // what was written before there was somewhere to send it
+	outlet   outlet // nil until then
 	trailers exchange.Fields
+	wrong    error
 }
 
 // newOutgoingBody makes a body that goes with header fields.
@@ -62,7 +72,7 @@ func (b *outgoingBody) Permit(*abi.Call) (uint64, error) {
 	switch {
 	case b.finished:
 		return 0, wasi.ErrClosed
-	case b.exchange == nil:
+	case b.outlet == nil:
 		return uint64(min(permit, maxEarly-len(b.early))), nil
 	}
 	return permit, nil
@@ -77,58 +87,48 @@ func (b *outgoingBody) Write(_ *abi.Call, p []byte) error {
 	if b.declared >= 0 && b.size > b.declared {
 		return fmt.Errorf("the body is longer than its Content-Length of %d", b.declared)
 	}
-	if b.exchange != nil {
-		return b.send(p)
+	if b.outlet != nil {
+		return b.outlet.write(p)
 	}
 	if len(b.early)+len(p) > maxEarly {
-		panic(fmt.Errorf("the guest wrote more than %d bytes of a response's body before it set the response", maxEarly))
+		panic(fmt.Errorf("the guest wrote more than %d bytes of a body before there was somewhere to send it", maxEarly))
 	}
 	b.early = append(b.early, p...)
 	return nil
 }
 
-// send passes bytes on. A client that is gone ends the guest's call: there is nobody to work for.
-func (b *outgoingBody) send(p []byte) error {
-	if _, err := b.exchange.x.Response.Write(p); err != nil {
-		panic(clientGone(err))
-	}
-	return nil
-}
-
-// Flush implements wasi.Sink. The response is flushed when the guest waits: small responses, which end right after their
-// first flush, go out in one piece.
+// Flush implements wasi.Sink.
 func (b *outgoingBody) Flush(*abi.Call) error {
-	if b.exchange != nil {
-		b.exchange.flush = true
+	if b.outlet != nil {
+		b.outlet.flush()
 	}
 	return nil
 }
 
-// attach gives the body the response to send it with.
-func (b *outgoingBody) attach(h *Exchange) {
-	b.exchange = h
-	h.body = b
-	_ = b.send(b.early)
-	b.early = nil
+// attach gives the body somewhere to go.
+func (b *outgoingBody) attach(o outlet) {
+	b.outlet = o
+	if len(b.early) > 0 {
+		_ = o.write(b.early)
+		b.early = nil
+	}
 	if b.finished {
-		b.complete()
+		o.end(b.trailers, b.wrong)
 	}
 }
 
-// complete sends the end of the response, while the guest may have more to do. Where somebody else may change the
-// response later, it is left to the caller of the guest.
-func (b *outgoingBody) complete() {
-	r := &b.exchange.x.Response
-	r.Trailers = append(r.Trailers[:0], b.trailers...)
-	held := r.Hold(0)
-	r.Hold(held)
-	if held > 0 {
+// Drop implements abi.Dropper: a body that is dropped before it is finished is broken off.
+func (b *outgoingBody) Drop() {
+	if b.finished {
 		return
 	}
-	if err := r.Finish(); err != nil {
-		b.exchange.failure = clientGone(err)
+	b.finished, b.wrong = true, errUnfinished
+	if b.outlet != nil {
+		b.outlet.end(nil, b.wrong)
 	}
 }
+
+var errUnfinished = exchange.Fail(502, exchange.BadResponse, "the guest did not finish the body that it sends")
 
 // finish is the function outgoing-body.finish.
 func (b *outgoingBody) finish(trailers any) any {
@@ -137,17 +137,16 @@ func (b *outgoingBody) finish(trailers any) any {
 	}
 	b.finished = true
 	if b.declared >= 0 && b.size != b.declared {
-		if b.exchange != nil {
-			b.exchange.failure = exchange.Fail(502, exchange.BadResponse,
-				"the guest wrote %d bytes of a Content-Length of %d", b.size, b.declared)
-		}
-		return abi.Err(abi.Variant{Case: codeResponseBodySize, Value: abi.Some(uint64(b.size))})
+		b.wrong = exchange.Fail(502, exchange.BadResponse, "the guest wrote %d bytes of a Content-Length of %d", b.size, b.declared)
 	}
 	if t := trailers.(abi.Variant); t.Case == 1 {
 		b.trailers = t.Value.(*fields).list
 	}
-	if b.exchange != nil {
-		b.complete()
+	if b.outlet != nil {
+		b.outlet.end(b.trailers, b.wrong)
+	}
+	if b.wrong != nil {
+		return abi.Err(abi.Variant{Case: codeResponseBodySize, Value: abi.Some(uint64(b.size))})
 	}
 	return abi.OK(nil)
 }

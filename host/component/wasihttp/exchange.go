@@ -23,15 +23,22 @@ type Env interface {
 // Exchange is an exchange while a guest serves it.
 type Exchange struct {
 	x       *exchange.Exchange
-	charged int           // bytes of header fields that the guest made
-	set     bool          // the outparam was
-	body    *outgoingBody // of the response, nil for none
-	flush   bool          // the guest asked for one
-	failure error         // what is wrong with the response, once it is set
+	charged int   // bytes of header fields that the guest made
+	set     bool  // the outparam was
+	body    bool  // the response has one that has not ended
+	wanted  bool  // the guest asked for a flush
+	failure error // what is wrong with the response, once it is set
+
+	client Client // for requests of the guest's own, nil to deny them
+	calls  calls
 }
 
-// Begin makes h serve x.
-func (h *Exchange) Begin(x *exchange.Exchange) { *h = Exchange{x: x} }
+// Begin makes h serve x. The client is for requests of the guest's own; nil denies them. Close must be called when the
+// guest has returned.
+func (h *Exchange) Begin(x *exchange.Exchange, client Client) { *h = Exchange{x: x, client: client} }
+
+// Close ends the requests of the guest's own and waits for them.
+func (h *Exchange) Close() { h.calls.close() }
 
 // Request returns an incoming-request for the guest.
 func (h *Exchange) Request() any { return &incomingRequest{exchange: h} }
@@ -41,8 +48,8 @@ func (h *Exchange) Outparam() any { return &outparam{exchange: h} }
 
 // Wait passes on what the guest wrote if it asked for that. It is called before the guest waits.
 func (h *Exchange) Wait() {
-	if h.flush && h.set {
-		h.flush = false
+	if h.wanted && h.set {
+		h.wanted = false
 		if err := h.x.Response.Flush(); err != nil {
 			panic(clientGone(err))
 		}
@@ -56,10 +63,42 @@ func (h *Exchange) End() error {
 		return h.failure
 	case !h.set:
 		return exchange.Fail(500, exchange.BadResponse, "the guest returned without a response")
-	case h.body != nil && !h.body.finished:
-		return exchange.Fail(502, exchange.BadResponse, "the guest did not finish the response's body")
+	case h.body:
+		return errUnfinished
 	}
 	return nil
+}
+
+// write implements outlet. A client that is gone ends the guest's call: there is nobody to work for.
+func (h *Exchange) write(p []byte) error {
+	if _, err := h.x.Response.Write(p); err != nil {
+		panic(clientGone(err))
+	}
+	return nil
+}
+
+// flush implements outlet. The response is flushed when the guest waits: small responses, which end right after their
+// first flush, go out in one piece.
+func (h *Exchange) flush() { h.wanted = true }
+
+// end implements outlet. It sends the end of the response, while the guest may have more to do. Where somebody else may
+// change the response later, it is left to the caller of the guest.
+func (h *Exchange) end(trailers exchange.Fields, wrong error) {
+	h.body = false
+	if wrong != nil {
+		h.failure = wrong
+		return
+	}
+	r := &h.x.Response
+	r.Trailers = append(r.Trailers[:0], trailers...)
+	held := r.Hold(0)
+	r.Hold(held)
+	if held > 0 {
+		return
+	}
+	if err := r.Finish(); err != nil {
+		h.failure = clientGone(err)
+	}
 }
 
 // clientGone makes an error of sending a response the failure of the exchange.

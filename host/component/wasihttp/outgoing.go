@@ -1,11 +1,11 @@
 package wasihttp
 
 import (
-	"errors"
 	"strings"
 
 	"github.com/appserver-go/appserver/exchange"
 	"github.com/appserver-go/appserver/host/component/abi"
+	"github.com/appserver-go/appserver/host/component/wasi"
 )
 
 // outgoingRequest is a wasi:http/types.outgoing-request: data, until somebody sends it.
@@ -15,11 +15,13 @@ type outgoingRequest struct {
 	body                            *outgoingBody
 }
 
+// firstByte is the timeout that can be set; the others are within it, or within the request that is being served.
+const firstByte = "first-byte-timeout"
+
 // requestOptions is a wasi:http/types.request-options: timeouts by name.
 type requestOptions map[string]any
 
-// outgoingFuncs are the functions about requests of the guest's own. The network is closed to guests: every request is
-// denied.
+// outgoingFuncs are the functions about requests of the guest's own.
 var outgoingFuncs = func() map[string]abi.Func {
 	all := map[string]abi.Func{
 		"wasi:http/types#[constructor]outgoing-request": func(_ *abi.Call, args []any) any {
@@ -41,17 +43,33 @@ var outgoingFuncs = func() map[string]abi.Func {
 			return abi.OK(r.body)
 		},
 		"wasi:http/types#[constructor]request-options": func(*abi.Call, []any) any { return requestOptions{} },
-		"wasi:http/outgoing-handler#handle": func(*abi.Call, []any) any {
-			return abi.Err(abi.Enum(codeRequestDenied))
+		"wasi:http/outgoing-handler#handle": func(c *abi.Call, args []any) any {
+			options := requestOptions{}
+			if o := args[1].(abi.Variant); o.Case == 1 {
+				options = o.Value.(requestOptions)
+			}
+			return send(c, args[0].(*outgoingRequest), options)
 		},
-	}
-	for _, name := range []string{
-		"incoming-response.status", "incoming-response.headers", "incoming-response.consume",
-		"future-incoming-response.subscribe", "future-incoming-response.get",
-	} {
-		all["wasi:http/types#[method]"+name] = func(*abi.Call, []any) any {
-			panic(errors.New("a response to a request that was denied")) // of which nobody can have a handle
-		}
+		"wasi:http/types#[method]future-incoming-response.subscribe": func(_ *abi.Call, args []any) any {
+			return &wasi.Pollable{Done: args[0].(*futureResponse).done}
+		},
+		"wasi:http/types#[method]future-incoming-response.get": func(_ *abi.Call, args []any) any {
+			return args[0].(*futureResponse).get()
+		},
+		"wasi:http/types#[method]incoming-response.status": func(_ *abi.Call, args []any) any {
+			return uint16(args[0].(*incomingResponse).Status)
+		},
+		"wasi:http/types#[method]incoming-response.headers": func(c *abi.Call, args []any) any {
+			return incomingFields(c, args[0].(*incomingResponse).Fields)
+		},
+		"wasi:http/types#[method]incoming-response.consume": func(_ *abi.Call, args []any) any {
+			r := args[0].(*incomingResponse)
+			if r.consumed {
+				return abi.Err(nil)
+			}
+			r.consumed = true
+			return abi.OK(&incomingBody{body: r.Body, trailers: r.Trailers})
+		},
 	}
 	for name, a := range attributes {
 		all["wasi:http/types#[method]outgoing-request."+name] = func(_ *abi.Call, args []any) any {
@@ -65,7 +83,7 @@ var outgoingFuncs = func() map[string]abi.Func {
 			return abi.OK(nil)
 		}
 	}
-	for _, name := range []string{"connect-timeout", "first-byte-timeout", "between-bytes-timeout"} {
+	for _, name := range []string{"connect-timeout", firstByte, "between-bytes-timeout"} {
 		all["wasi:http/types#[method]request-options."+name] = func(_ *abi.Call, args []any) any {
 			if v, ok := args[0].(requestOptions)[name]; ok {
 				return v
@@ -73,6 +91,9 @@ var outgoingFuncs = func() map[string]abi.Func {
 			return abi.None
 		}
 		all["wasi:http/types#[method]request-options.set-"+name] = func(_ *abi.Call, args []any) any {
+			if name != firstByte {
+				return abi.Err(nil) // which says that it is not supported
+			}
 			args[0].(requestOptions)[name] = args[1]
 			return abi.OK(nil)
 		}

@@ -2,6 +2,7 @@ package wasihttp
 
 import (
 	"errors"
+	"io"
 	"strings"
 
 	"github.com/appserver-go/appserver/exchange"
@@ -72,7 +73,8 @@ var requestFuncs = map[string]abi.Func{
 			return abi.Err(nil)
 		}
 		r.consumed = true
-		return abi.OK(&incomingBody{exchange: r.exchange})
+		request := &r.exchange.x.Request
+		return abi.OK(&incomingBody{body: unclosed{request.Body}, trailers: func() exchange.Fields { return request.Trailers }})
 	},
 	"[method]incoming-body.stream": func(_ *abi.Call, args []any) any { return args[0].(*incomingBody).stream() },
 	"[static]incoming-body.finish": func(_ *abi.Call, args []any) any {
@@ -86,11 +88,15 @@ var requestFuncs = map[string]abi.Func{
 	"[method]future-trailers.get":       func(c *abi.Call, args []any) any { return args[0].(*futureTrailers).get(c) },
 }
 
-// incomingBody is a wasi:http/types.incoming-body: that of the request.
+// unclosed is a body that is not the guest's to close.
+type unclosed struct{ io.Reader }
+
+// incomingBody is a wasi:http/types.incoming-body: that of the request, or of a response to one of the guest's own.
 type incomingBody struct {
-	exchange *Exchange
-	streamed bool // the stream was taken
-	reading  bool // it is held
+	body     io.Reader
+	trailers func() exchange.Fields // once it was read to its end
+	streamed bool                   // the stream was taken
+	reading  bool                   // it is held
 }
 
 func (b *incomingBody) stream() any {
@@ -99,10 +105,17 @@ func (b *incomingBody) stream() any {
 	}
 	b.streamed, b.reading = true, true
 	return abi.OK(&wasi.InputStream{
-		Reader: b.exchange.x.Request.Body, Waits: true,
+		Reader: b.body, Waits: true,
 		Fatal:   func(err error) bool { return errors.As(err, new(*exchange.Failure)) },
 		Release: func() { b.reading = false },
 	})
+}
+
+// Drop implements abi.Dropper.
+func (b *incomingBody) Drop() {
+	if c, ok := b.body.(io.Closer); ok {
+		_ = c.Close()
+	}
 }
 
 // futureTrailers is a wasi:http/types.future-trailers.
@@ -111,18 +124,20 @@ type futureTrailers struct {
 	taken bool
 }
 
+// Drop implements abi.Dropper.
+func (f *futureTrailers) Drop() { f.body.Drop() }
+
 // get reads what is left of the body, since trailers come after it.
 func (f *futureTrailers) get(c *abi.Call) any {
 	if f.taken {
 		return abi.Some(abi.Err(nil))
 	}
 	f.taken = true
-	r := &f.body.exchange.x.Request
-	if err := discard(c, r); err != nil {
+	if err := discard(c, f.body.body); err != nil {
 		return abi.Some(abi.OK(abi.Err(internalError(err.Error()))))
 	}
-	if len(r.Trailers) == 0 {
-		return abi.Some(abi.OK(abi.OK(abi.None)))
+	if t := f.body.trailers(); len(t) > 0 {
+		return abi.Some(abi.OK(abi.OK(abi.Some(incomingFields(c, t)))))
 	}
-	return abi.Some(abi.OK(abi.OK(abi.Some(incomingFields(c, r.Trailers)))))
+	return abi.Some(abi.OK(abi.OK(abi.None)))
 }

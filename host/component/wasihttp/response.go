@@ -33,6 +33,7 @@ func (o *outparam) set(result abi.Variant) {
 	h.x.Response.Fields = append(h.x.Response.Fields, r.fields.list...) // after those of middleware
 	r.fields.immutable = true
 	if r.body != nil {
+		h.body = true
 		r.body.attach(h)
 	}
 }

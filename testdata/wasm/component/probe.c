@@ -71,6 +71,57 @@ static void echo(u32 request, u32 out) {
 	end(&p);
 }
 
+// call makes a request of its own, POST https://upstream/call?x, with the body "ping", and answers with what comes back, or
+// with the number of the error.
+static void call(u32 out) {
+	u64 wide[8]; // error codes are aligned to 8
+	u8 *result = (u8 *)wide;
+	u32 request = call_new(fields_new());
+	call_method(request, 2, 0, 0);
+	call_scheme(request, 1, 1, 0, 0);
+	call_authority(request, 1, "upstream", 8);
+	call_path(request, 1, "/call?x", 7);
+	call_body(request, r);
+	u32 body = r[1];
+	out_write(body, r);
+	u32 to = r[1];
+	call_send(request, 0, 0, wide);
+	if (result[0]) {
+		number(out, result[8]);
+		return;
+	}
+	u32 future = *(u32 *)(result + 8);
+	stream_write(to, "ping", 4, r);
+	out_drop(to);
+	out_finish(body, 0, 0, wide);
+	u32 ready = future_subscribe(future);
+	pollable_block(ready);
+	pollable_drop(ready);
+	future_get(future, wide); // option<result<result<incoming-response, error-code>>>
+	if (!result[0] || result[8] || result[16]) {
+		number(out, result[24]);
+		return;
+	}
+	u32 response = *(u32 *)(result + 24);
+	struct response p = respond(out, incoming_status(response));
+	incoming_consume(response, r);
+	u32 from = r[1];
+	body_stream(from, r);
+	u32 in = r[1];
+	for (;;) {
+		used = 0;
+		stream_read(in, 4096, r);
+		if (((u8 *)r)[0])
+			break;
+		write(&p, (char *)r[1], r[2]);
+	}
+	stream_drop(in);
+	future_trailers_drop(body_finish(from));
+	incoming_drop(response);
+	future_drop(future);
+	end(&p);
+}
+
 // request tells method, authority and x-test.
 static void describe(u32 request, u32 out) {
 	struct response p = respond(out, 200);
@@ -115,6 +166,8 @@ EXPORT("wasi:http/incoming-handler@0.2.10#handle") void handle(u32 request, u32 
 #define IS(s) starts(path, n, s)
 	if (IS("/echo")) {
 		echo(request, out);
+	} else if (IS("/call")) {
+		call(out);
 	} else if (IS("/count")) {
 		number(out, ++count);
 	} else if (IS("/request")) {
