@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/appserver-go/appserver/internal/fault"
+	"github.com/appserver-go/appserver/internal/texttest"
 )
 
 // patience is how long a test waits for what must happen.
@@ -112,24 +113,7 @@ type rig struct {
 	feed   *Feed
 	server *Server
 	client *Client
-	logged *lockedBuilder
-}
-
-type lockedBuilder struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *lockedBuilder) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuilder) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+	logged *texttest.Buffer
 }
 
 // shortDir is a directory whose path leaves room for a socket's name.
@@ -155,7 +139,7 @@ func newRigWith(t *testing.T, requestTime time.Duration) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, fake: &fake{}, feed: &Feed{}, logged: &lockedBuilder{}}
+	r := &rig{t: t, fake: &fake{}, feed: &Feed{}, logged: &texttest.Buffer{}}
 	r.server = Serve(s, Options{
 		Backend: r.fake, Feed: r.feed, Log: slog.New(slog.NewTextHandler(r.logged, nil)), requestTime: requestTime,
 	})

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/appserver-go/appserver/internal/texttest"
 )
 
 // What is ignored is neither reported nor a reason to look, whatever is written there and however often.
@@ -32,7 +34,7 @@ func TestIgnored(t *testing.T) {
 			var run sync.WaitGroup
 			run.Go(func() { w.Run(ctx) })
 			t.Cleanup(func() { cancel(); run.Wait() })
-			x := &watching{t: t, w: w, dir: dir, log: &logText{}}
+			x := &watching{t: t, w: w, dir: dir, log: &texttest.Buffer{}}
 			stop := make(chan struct{})
 			run.Go(func() { // a build that never ends must not keep sources from settling
 				for n := 0; ; n++ {

@@ -1,7 +1,6 @@
 package reloader
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/appserver-go/appserver/internal/fault"
+	"github.com/appserver-go/appserver/internal/texttest"
 )
 
 // patience is how long a test waits for what must happen; it is never spent when things work.
@@ -24,30 +24,13 @@ type watching struct {
 	t   *testing.T
 	w   *Watcher
 	dir string
-	log *logText
-}
-
-type logText struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logText) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logText) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+	log *texttest.Buffer
 }
 
 // watch begins to watch files and globs in dir. Prepare, if not nil, may change the watcher before it runs.
 func watch(t *testing.T, engine Engine, dir string, files, globs []string, prepare func(*Watcher)) *watching {
 	t.Helper()
-	x := &watching{t: t, dir: dir, log: &logText{}}
+	x := &watching{t: t, dir: dir, log: &texttest.Buffer{}}
 	in := func(names []string) (paths []string) {
 		for _, name := range names {
 			paths = append(paths, dir+"/"+name)

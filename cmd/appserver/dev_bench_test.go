@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/appserver-go/appserver/internal/texttest"
 )
 
 // BenchmarkSaveToServed measures the time from the saving of a file to the first response of the new guest: of a module
@@ -57,7 +59,7 @@ func benchDev(b *testing.B, dir string, args []string) string {
 	b.Helper()
 	cmd := command(append([]string{"dev", "--bind", "127.0.0.1:0"}, args...)...)
 	cmd.Dir = dir
-	out := &syncBuffer{}
+	out := &texttest.Buffer{}
 	cmd.Stderr = out
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)

@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/appserver-go/appserver/internal/texttest"
 )
 
 // startDev runs `appserver dev` in a directory and waits until it listens.
@@ -346,7 +348,7 @@ func TestDevTerminal(t *testing.T) {
 	source(t, dir, "broken")
 	cmd := command("dev", "app.wasm", "--build", "sh build.sh", "--bind", "127.0.0.1:0")
 	cmd.Dir = dir
-	out := &syncBuffer{}
+	out := &texttest.Buffer{}
 	cmd.Stderr = out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

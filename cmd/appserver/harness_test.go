@@ -20,6 +20,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/appserver-go/appserver/internal/load"
+	"github.com/appserver-go/appserver/internal/texttest"
 )
 
 // TestMain makes this test binary an appserver when it is run under that name: by testscript, by the tests below, and
@@ -48,7 +49,7 @@ type appserver struct {
 	t    *testing.T
 	cmd  *exec.Cmd
 	addr string // what to dial
-	out  *syncBuffer
+	out  *texttest.Buffer
 
 	successor int // pid of the arbiter that has taken over from cmd, or 0
 
@@ -110,7 +111,7 @@ func prepareAs(t *testing.T, subcommand string, args ...string) *appserver {
 	if !hasFlag(args, "--log-level") {
 		all = append(all, "--log-level", "debug")
 	}
-	s := &appserver{t: t, out: &syncBuffer{}, exited: make(chan struct{})}
+	s := &appserver{t: t, out: &texttest.Buffer{}, exited: make(chan struct{})}
 	s.changed = sync.NewCond(&s.mu)
 	all = append(all, "--log-format", "json")
 	all = append(all, guests...)
@@ -334,24 +335,6 @@ func eventually(t *testing.T, within time.Duration, what string, cond func() boo
 		}
 		time.Sleep(2 * time.Millisecond) // the pace of looking, not a bound on anything
 	}
-}
-
-// syncBuffer is a buffer for a process's output.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 // awaitReady waits until the server serves and notes its first address.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/appserver-go/appserver/control"
+	"github.com/appserver-go/appserver/internal/texttest"
 )
 
 func TestOperateCommands(t *testing.T) {
@@ -118,7 +119,7 @@ func TestStopWaits(t *testing.T) {
 	f.mu.Unlock()
 	stop := command("stop", "--quick", "--control", f.path)
 	stop.Env = append(stop.Env, "XDG_RUNTIME_DIR="+runtime)
-	var out syncBuffer
+	var out texttest.Buffer
 	stop.Stdout = &out
 	if err := stop.Start(); err != nil {
 		t.Fatal(err)
@@ -139,7 +140,7 @@ func TestEventsCommand(t *testing.T) {
 	f := startFake(t, dir)
 	for _, args := range [][]string{{"events"}, {"events", "--json"}} {
 		cmd := command(append(args, "--control", f.path)...)
-		var out syncBuffer
+		var out texttest.Buffer
 		cmd.Stdout = &out
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/appserver-go/appserver/control"
+	"github.com/appserver-go/appserver/internal/texttest"
 )
 
 var updateGolden = flag.Bool("update", false, "rewrite golden files")
@@ -158,7 +159,7 @@ func TestTopRestoresTheTerminal(t *testing.T) {
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			var screen syncBuffer
+			var screen texttest.Buffer
 			go func() { // ends with the terminal
 				buf := make([]byte, 4096)
 				for {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/appserver-go/appserver/exchange"
 	"github.com/appserver-go/appserver/host/engine"
+	"github.com/appserver-go/appserver/internal/texttest"
 )
 
 // wasm is the compiled testdata/server.
@@ -49,26 +50,8 @@ var compile = sync.OnceValues(func() (*engine.Module, error) {
 	return e.Compile(context.Background(), wasm)
 })
 
-// record takes log lines and what guests print to stderr.
-type record struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (r *record) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.text.Write(p)
-}
-
-func (r *record) String() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.text.String()
-}
-
 // load makes a guest. It ends with the test, and whatever was logged is returned by the record.
-func load(t testing.TB, o Options) (*Guest, *record) {
+func load(t testing.TB, o Options) (*Guest, *texttest.Buffer) {
 	t.Helper()
 	g, log, err := tryLoad(t, o)
 	if err != nil {
@@ -77,13 +60,13 @@ func load(t testing.TB, o Options) (*Guest, *record) {
 	return g, log
 }
 
-func tryLoad(t testing.TB, o Options) (*Guest, *record, error) {
+func tryLoad(t testing.TB, o Options) (*Guest, *texttest.Buffer, error) {
 	t.Helper()
 	module, err := compile()
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := &record{}
+	log := &texttest.Buffer{}
 	o.Name = "server"
 	o.Log = slog.New(slog.NewTextHandler(log, nil))
 	o.Stderr = func(_ context.Context, line string) { _, _ = log.Write([]byte(line + "\n")) }

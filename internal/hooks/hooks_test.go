@@ -10,13 +10,13 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/appserver-go/appserver/internal/helper"
+	"github.com/appserver-go/appserver/internal/texttest"
 )
 
 const patience = 20 * time.Second
@@ -49,22 +49,7 @@ func TestMain(m *testing.M) {
 }
 
 // journal collects log records as text.
-type journal struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.Write(p)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.String()
-}
+type journal struct{ texttest.Buffer }
 
 func (j *journal) await(t *testing.T, text string) {
 	t.Helper()

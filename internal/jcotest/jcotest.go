@@ -11,19 +11,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
-)
 
-// dir is where scripts/install-test-packages.sh has npm install packages.
-func dir() string {
-	if d := os.Getenv("APPSERVER_TEST_NPM"); d != "" {
-		return d
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return ""
-	}
-	return filepath.Join(cache, "appserver-test", "npm")
-}
+	"github.com/appserver-go/appserver/internal/npmtest"
+)
 
 // Path returns the program, or skips the test.
 func Path(t testing.TB) string {
@@ -31,11 +21,7 @@ func Path(t testing.TB) string {
 	if p, err := exec.LookPath("jco"); err == nil {
 		return p
 	}
-	p := filepath.Join(dir(), "node_modules", ".bin", "jco")
-	if _, err := os.Stat(p); err != nil {
-		t.Skip("jco not installed")
-	}
-	return p
+	return npmtest.File(t, ".bin/jco")
 }
 
 // Run runs jco and fails the test with what it printed if it fails. Paths should be absolute.
@@ -56,11 +42,7 @@ func Cached(t testing.TB, name string, build func(path string), inputs ...[]byte
 		fmt.Fprintf(h, "%d:", len(b))
 		h.Write(b)
 	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(cache, "appserver-test", "components", fmt.Sprintf("%s-%x.wasm", name, h.Sum(nil)[:8]))
+	path := filepath.Join(npmtest.CacheDir(t, "components"), fmt.Sprintf("%s-%x.wasm", name, h.Sum(nil)[:8]))
 	if _, err := os.Stat(path); err == nil {
 		return path
 	}

@@ -2,7 +2,6 @@
 package npmtest
 
 import (
-	"cmp"
 	"os"
 	"path/filepath"
 	"testing"
@@ -13,7 +12,7 @@ func File(t testing.TB, name string) string {
 	t.Helper()
 	dir := os.Getenv("APPSERVER_TEST_NPM")
 	if dir == "" {
-		dir = filepath.Join(cache(t), "npm")
+		dir = CacheDir(t, "npm")
 	}
 	path := filepath.Join(dir, "node_modules", name)
 	if _, err := os.Stat(path); err != nil {
@@ -23,14 +22,14 @@ func File(t testing.TB, name string) string {
 }
 
 // CodeCache returns a directory for compiled code that is kept from run to run: large guests take seconds to compile.
-func CodeCache(t testing.TB) string { return filepath.Join(cache(t), "wasm") }
+func CodeCache(t testing.TB) string { return CacheDir(t, "wasm") }
 
-// cache is the directory of tests in the user's cache, as the script has it.
-func cache(t testing.TB) string {
+// CacheDir returns a directory of tests in the user's cache, where the script has its own. It may have to be created.
+func CacheDir(t testing.TB, name string) string {
 	t.Helper()
-	home, err := os.UserHomeDir()
+	cache, err := os.UserCacheDir()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return filepath.Join(cmp.Or(os.Getenv("XDG_CACHE_HOME"), filepath.Join(home, ".cache")), "appserver-test")
+	return filepath.Join(cache, "appserver-test", name)
 }

@@ -1,7 +1,6 @@
 package otlp
 
 import (
-	"bytes"
 	"fmt"
 	"log/slog"
 	"net"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/appserver-go/appserver/internal/otlp/otlptest"
+	"github.com/appserver-go/appserver/internal/texttest"
 )
 
 const patience = 20 * time.Second
@@ -128,27 +128,9 @@ func FuzzSpan(f *testing.F) {
 	})
 }
 
-// logBuffer is a log.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-func newExporter(t *testing.T, endpoint string) (*Exporter, *logBuffer) {
+func newExporter(t *testing.T, endpoint string) (*Exporter, *texttest.Buffer) {
 	t.Helper()
-	l := &logBuffer{}
+	l := &texttest.Buffer{}
 	e := New(Options{Endpoint: endpoint, Service: "s", Version: "v", Log: slog.New(slog.NewTextHandler(l, nil))})
 	t.Cleanup(e.Close)
 	return e, l
