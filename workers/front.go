@@ -14,7 +14,8 @@ import (
 	"github.com/appserver-go/appserver/scoreboard"
 )
 
-// cutTime is how long Run waits, once connections are cut off, for guests to notice that their requests are over.
+// cutTime is how long Run waits, once requests are cut off, for guests to notice: one half with the connections still there,
+// for an answer, and one without.
 const cutTime = time.Second
 
 // ErrCutOff means that a drain ended with requests that did not stop. Their guests must not be closed.
@@ -151,10 +152,7 @@ func (f *Front) finish() error {
 			f.cut(nil)
 			return nil
 		case <-closeIdle:
-			f.http1.CloseIdle()
-			if f.http2 != nil {
-				f.http2.CloseIdle()
-			}
+			f.closeIdle()
 			closeIdle = nil
 		case <-f.env.Drain.Cut():
 			return f.cutOff()
@@ -162,20 +160,40 @@ func (f *Front) finish() error {
 	}
 }
 
-// cutOff ends everything now.
+// cutOff ends everything now. Guests that obey, nearly all, are given the time to have their clients told.
 func (f *Front) cutOff() error {
 	f.env.Log.Warn("Cutting requests off", "running", f.slots.Busy(), "waiting", f.slots.Waiting())
 	f.cut(errDrained)
+	f.closeIdle()
+	if f.emptyWithin(cutTime / 2) {
+		return nil
+	}
 	if err := f.http1.Close(); err != nil {
 		f.env.Log.Debug("Cannot close all connections", "error", err.Error())
 	}
-	late := time.NewTimer(cutTime)
+	if f.emptyWithin(cutTime / 2) {
+		return nil
+	}
+	return ErrCutOff
+}
+
+// emptyWithin waits for the last connection to go.
+func (f *Front) emptyWithin(d time.Duration) bool {
+	late := time.NewTimer(d)
 	defer late.Stop()
 	select {
 	case <-f.http1.Empty():
-		return nil
+		return true
 	case <-late.C:
-		return ErrCutOff
+		return false
+	}
+}
+
+// closeIdle closes connections that wait for a request.
+func (f *Front) closeIdle() {
+	f.http1.CloseIdle()
+	if f.http2 != nil {
+		f.http2.CloseIdle()
 	}
 }
 

@@ -62,8 +62,9 @@ func TestDrainCutsAtTheEndOfGrace(t *testing.T) {
 			if stuck := target == "/stubborn"; errors.Is(err, workers.ErrCutOff) != stuck {
 				t.Errorf("Run returned %v", err)
 			}
-			if r, err := c.Read(false); err == nil {
-				t.Errorf("the client got %+v", r)
+			r, err := c.Read(false)
+			if obeys := target == "/block"; obeys && (err != nil || r.Status != 503 || !r.Close) || !obeys && err == nil {
+				t.Errorf("the client got %+v, %v", r, err)
 			}
 			close(g.release)
 		})
