@@ -103,8 +103,8 @@ type spec struct {
 func (s *spec) start() proto.Message {
 	m := proto.Start{Config: s.gen.config, Generation: s.gen.number, Age: s.age, Slot: s.slot, Check: s.check, Secrets: s.gen.secrets != nil}
 	fd := proto.FirstFreeFD
-	for _, sock := range s.gen.sockets.Sockets() {
-		m.Listeners = append(m.Listeners, proto.Listener{FD: fd, Name: sock.Name()})
+	for _, name := range s.gen.sockets.SocketNames() {
+		m.Listeners = append(m.Listeners, proto.Listener{FD: fd, Name: name})
 		fd++
 	}
 	m.Stderr = fd

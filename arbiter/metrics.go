@@ -59,13 +59,14 @@ func (a *Arbiter) queues() []Queue {
 	if a.portsGone {
 		return nil
 	}
-	for _, sock := range a.gen.sockets.Sockets() {
+	names := a.gen.sockets.SocketNames()
+	for i, sock := range a.gen.sockets.Sockets() {
 		waiting, limit, err := sock.Queue()
 		if err != nil {
 			continue // a unix socket
 		}
-		if n := len(queues); n == 0 || queues[n-1].Address != sock.Name() {
-			queues = append(queues, Queue{Address: sock.Name()})
+		if n := len(queues); n == 0 || queues[n-1].Address != names[i] {
+			queues = append(queues, Queue{Address: names[i]})
 		}
 		q := &queues[len(queues)-1]
 		q.Waiting += waiting

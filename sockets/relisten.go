@@ -29,7 +29,7 @@ func (s *Set) Relisten(ctx context.Context, addrs []Addr, opts Options) (*Set, e
 	for _, p := range plans {
 		if i := slices.IndexFunc(left, p.same); i >= 0 {
 			kept := left[i]
-			kept.given = p.given
+			kept.given, kept.name = p.given, kept.sockets[0].addr.URL(opts.TLS)
 			set.binds = append(set.binds, kept)
 			left = slices.Delete(left, i, i+1)
 			continue

@@ -194,3 +194,24 @@ func TestAcceptorChoose(t *testing.T) {
 	}
 	a.Choose([]int{0}) // nothing to act on
 }
+
+// A kept socket is named by what is spoken on it in each of the sets that have it.
+func TestRelistenNamesByTheSettings(t *testing.T) {
+	old := listen(t, testOptions(), "127.0.0.1:0")
+	opts := testOptions()
+	opts.TLS = true
+	next, err := relisten(t, old, opts, "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, port := old.Names()[0], old.Sockets()[0].Addr().Port
+	if secure := fmt.Sprintf("https://127.0.0.1:%d", port); next.Names()[0] != secure || next.SocketNames()[0] != secure {
+		t.Errorf("after: %v", next.Names())
+	}
+	if want := fmt.Sprintf("http://127.0.0.1:%d", port); plain != want || old.SocketNames()[0] != want {
+		t.Errorf("before: %v", old.Names())
+	}
+	if names := next.Without(&Set{}).Names(); names[0] != next.Names()[0] {
+		t.Errorf("a part is named %v", names)
+	}
+}

@@ -18,7 +18,16 @@ type bind struct {
 	given   Addr // as it was asked for; zero for an inherited socket
 	addr    Addr // resolved, with the port that was asked for
 	v6only  bool
+	name    string    // what to tell people; "" for the name that the sockets were opened with
 	sockets []*Socket // one for everybody, or one for each slot
+}
+
+// shown returns what to tell people.
+func (b *bind) shown() string {
+	if b.name != "" {
+		return b.name
+	}
+	return b.sockets[0].Name()
 }
 
 // Sockets returns every socket in the order of the addresses, those of one address by slot.
@@ -68,8 +77,20 @@ func owner(j int, serving []int) int {
 // Names returns what to tell people, one name for each address.
 func (s *Set) Names() []string {
 	names := make([]string, len(s.binds))
-	for i, b := range s.binds {
-		names[i] = b.sockets[0].Name()
+	for i := range s.binds {
+		names[i] = s.binds[i].shown()
+	}
+	return names
+}
+
+// SocketNames returns what to tell people of each of Sockets. A socket that another Set has as well may have another name
+// there: what is spoken on it changes with the settings.
+func (s *Set) SocketNames() []string {
+	var names []string
+	for i := range s.binds {
+		for range s.binds[i].sockets {
+			names = append(names, s.binds[i].shown())
+		}
 	}
 	return names
 }

@@ -40,7 +40,7 @@ func newSocket(fd int, tls bool, file *socketFile) (*Socket, error) {
 }
 
 // Name returns the address as people see it, with the port that the kernel chose: "http://127.0.0.1:8000",
-// "unix:/run/appserver.sock".
+// "unix:/run/appserver.sock". It is that of the settings with which the socket was opened; see Set.SocketNames.
 func (s *Socket) Name() string { return s.name }
 
 // Addr returns the address that the socket is bound to, as the kernel tells it.

@@ -192,6 +192,33 @@ func TestReloadWithAWrongPair(t *testing.T) {
 	s.stop()
 }
 
+// A reload can turn TLS on; the socket stays and is called by what is spoken on it now.
+func TestReloadTurnsTLSOn(t *testing.T) {
+	k := newKeyDir(t)
+	file := filepath.Join(t.TempDir(), "appserver.toml")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("")
+	s, monitor := startMonitored(t, wasm("hello"), "-w", "1", "-c", file)
+	address := func() string { return scrape(t, monitor)["listen_queue"].GetMetric()[0].Label[0].GetValue() }
+	if a := address(); a != "http://"+s.addr {
+		t.Errorf("the address is %s", a)
+	}
+	write(fmt.Sprintf("certfile = %q\nkeyfile = %q\n", k.path("cert"), k.path("key")))
+	s.signal(syscall.SIGHUP)
+	s.awaitMsg("Reload complete")
+	if name := k.name(s); name != "one.test" {
+		t.Errorf("the server is %s", name)
+	}
+	if a := address(); a != "https://"+s.addr {
+		t.Errorf("after the reload the address is %s", a)
+	}
+	s.stop()
+}
+
 func TestClientCertificates(t *testing.T) {
 	k := newKeyDir(t)
 	k.put("ca", k.ca.PEM)
