@@ -52,6 +52,7 @@ func (s *servers) cases() []benchCase {
 		{group: "hello", name: "threaded, 1 worker x 4, shared", argv: s.own(s.guest, one+"shared")},
 		{group: "hello", name: "threaded, 1 worker x 4, reset", argv: s.own(s.guest, one+"reset")},
 		{group: "hello", name: "threaded, 1 worker x 4, shared, no interrupt", argv: s.own(s.guest, one+"shared --guest-interrupt off")},
+		{group: "hello", name: "threaded, 1 worker x 4, shared, spans of all", argv: s.own(s.guest, one+"shared --otel-endpoint http://127.0.0.1:1")},
 		{group: "hello", name: "nginx, return 200", argv: s.nginx},
 		{group: "hello", name: "gunicorn, 1 sync worker", argv: s.gunicorn},
 

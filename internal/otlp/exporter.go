@@ -53,6 +53,7 @@ type Exporter struct {
 
 	mu      sync.Mutex
 	waiting load
+	usual   int // the size of the last load, about that of the next
 
 	failing bool // of run alone
 	full    chan struct{}
@@ -110,7 +111,7 @@ func (e *Exporter) push(span []byte) {
 		e.dropped.Add(1)
 		return
 	case w.n == 0:
-		w.body = append(w.body, e.head...)
+		w.body = append(make([]byte, 0, len(e.head)+len(span)+e.usual), e.head...)
 	default:
 		w.body = append(w.body, ',')
 	}
@@ -130,7 +131,7 @@ func (e *Exporter) take() load {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	l := e.waiting
-	e.waiting = load{}
+	e.waiting, e.usual = load{}, min(len(l.body), batch)
 	return l
 }
 

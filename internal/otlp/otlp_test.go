@@ -246,11 +246,12 @@ func TestAnswersOfCollectors(t *testing.T) {
 func BenchmarkAdd(b *testing.B) {
 	e := &Exporter{head: head("s", "v", "i", 1), full: make(chan struct{}, 1), log: slog.New(slog.DiscardHandler)}
 	b.ReportAllocs()
+	s := sample()
+	s.Target, s.UserAgent = "/articles/17?page=2", "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
 	for b.Loop() {
-		s := sample()
 		e.Add(&s)
-		if e.waiting.n == 1000 {
-			e.waiting = load{}
+		if e.waiting.n == 300 { // about a batch
+			e.take()
 		}
 	}
 }
