@@ -10,8 +10,9 @@ import (
 	"github.com/appserver-go/appserver/internal/proto"
 )
 
-// maxShared is how many files a generation's workers can share.
-const maxShared = 4
+// maxShared is how many files a generation's workers can share: up to three for each of its guests. Every worker gets them
+// as descriptors.
+const maxShared = 96
 
 // sharedFile is what a worker has made for those after it, such as its guest's memory after the start. The arbiter hands
 // the descriptor on and never looks into the file: it may come from a guest that has taken its worker over. That a file

@@ -34,26 +34,35 @@ func (c *Config) checkListenMode() error {
 	return nil
 }
 
-func (c *Config) checkUpstream() error {
-	if c.Upstream == "" {
+func (c *Config) checkUpstream() error { return checkUpstream("upstream", c.Upstream) }
+
+// checkUpstream takes what package host/upstream does, "" for none.
+func checkUpstream(key, text string) error {
+	if text == "" {
 		return nil
 	}
-	const hint = "write it like http://127.0.0.1:9000"
-	u, err := url.Parse(c.Upstream)
+	const hint = "write it like http://127.0.0.1:9000 or unix:/run/app.sock"
+	if socket, ok := strings.CutPrefix(text, "unix:"); ok {
+		if !path.IsAbs(socket) {
+			return problem(key, hint, "the path of the socket in %q is not absolute", clip(text))
+		}
+		return nil
+	}
+	u, err := url.Parse(text)
 	if err != nil {
-		return problem("upstream", hint, "%q is not a URL", clip(c.Upstream))
+		return problem(key, hint, "%q is not a URL", clip(text))
 	}
 	switch {
 	case u.Scheme != "http" && u.Scheme != "https":
-		return problem("upstream", hint, "%q has neither the scheme http nor https", clip(c.Upstream))
+		return problem(key, hint, "%q has none of the schemes http, https and unix", clip(text))
 	case u.Hostname() == "":
-		return problem("upstream", hint, "%q names no host", clip(c.Upstream))
+		return problem(key, hint, "%q names no host", clip(text))
 	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return problem("upstream", hint, "the URL may hold a host and a path only")
+		return problem(key, hint, "the URL may hold a host and a path only")
 	}
 	if port := u.Port(); port != "" || strings.HasSuffix(u.Host, ":") {
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-			return problem("upstream", hint, "%q is not a port", clip(port))
+			return problem(key, hint, "%q is not a port", clip(port))
 		}
 	}
 	return nil
@@ -63,10 +72,14 @@ func (c *Config) checkEnvironments() error {
 	if err := checkPairs("env", "variable", c.Env); err != nil {
 		return err
 	}
-	if err := checkPairs("guest.env", "variable", c.Guest.Env); err != nil {
+	return c.Guest.checkPairs()
+}
+
+func (g *Guest) checkPairs() error {
+	if err := checkPairs("guest.env", "variable", g.Env); err != nil {
 		return err
 	}
-	return checkPairs("guest.plugin_config", "name", c.Guest.PluginConfig)
+	return checkPairs("guest.plugin_config", "name", g.PluginConfig)
 }
 
 // checkPairs wants name=value, each name once. noun says what a name is.
@@ -85,9 +98,11 @@ func checkPairs(key, noun string, env []string) error {
 	return nil
 }
 
-func (c *Config) checkDirs() error {
+func (c *Config) checkDirs() error { return c.Guest.checkDirs() }
+
+func (g *Guest) checkDirs() error {
 	seen := map[string]bool{}
-	for _, m := range c.Guest.Dirs {
+	for _, m := range g.Dirs {
 		dir, err := ParseDir(m)
 		if err != nil {
 			return err
@@ -129,13 +144,16 @@ func ParseDir(text string) (Dir, error) {
 
 // checkRootPath wants a plain path: it is compared with what clients send byte for byte.
 func (c *Config) checkRootPath() error {
-	p := c.RootPath
+	return checkPrefix("root_path", c.RootPath)
+}
+
+func checkPrefix(key, p string) error {
 	if p == "" {
 		return nil
 	}
 	plain := strings.IndexFunc(p, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`%?#"\<>`, r) }) < 0
 	if !plain || p[0] != '/' || p == "/" || path.Clean(p) != p {
-		return problem("root_path", "write it like /app", "%q is not a plain path without a slash at its end", clip(p))
+		return problem(key, "write it like /app", "%q is not a plain path without a slash at its end", clip(p))
 	}
 	return nil
 }

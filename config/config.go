@@ -177,6 +177,11 @@ type Config struct {
 	Guest Guest `mapstructure:"guest"`
 	// Hooks are commands to run when something happens.
 	Hooks Hooks `mapstructure:"hooks"`
+
+	// Middleware are http-wasm guests that each request goes through before the app, in this order.
+	Middleware []Middleware `mapstructure:"middleware"`
+	// Route are apps for some of the requests; App, or Upstream without it, is the one for the rest.
+	Route []Route `mapstructure:"route"`
 }
 
 // Hooks are command lines for the shell, by gunicorn's names of the events; empty runs nothing.
@@ -198,33 +203,33 @@ type Hooks struct {
 // Guest is the settings of a guest.
 type Guest struct {
 	// Protocol is "auto", "http-wasm", "cgi" or "stdio".
-	Protocol string `mapstructure:"protocol"`
+	Protocol string `mapstructure:"protocol" json:",omitempty"`
 	// MemoryLimit is the most linear memory one instance may have, in bytes.
-	MemoryLimit Size `mapstructure:"memory_limit"`
+	MemoryLimit Size `mapstructure:"memory_limit" json:",omitempty"`
 	// MemoryBudget is the most linear memory all instances of a worker may have together, in bytes.
-	MemoryBudget Size `mapstructure:"memory_budget"`
+	MemoryBudget Size `mapstructure:"memory_budget" json:",omitempty"`
 	// TableLimit is the most elements a table may have.
-	TableLimit int `mapstructure:"table_limit"`
+	TableLimit int `mapstructure:"table_limit" json:",omitempty"`
 	// Interrupt is how a guest past its deadline is stopped: "fuel", "close", or "off", which leaves it to the arbiter.
-	Interrupt string `mapstructure:"interrupt"`
+	Interrupt string `mapstructure:"interrupt" json:",omitempty"`
 	// Isolation is what a request may find of those before it in its instance: "reset", "shared" or "fresh".
-	Isolation string `mapstructure:"isolation"`
+	Isolation string `mapstructure:"isolation" json:",omitempty"`
 	// Warmup are the targets of requests that the guest gets before the image that resets go back to is made.
-	Warmup []string `mapstructure:"warmup"`
+	Warmup []string `mapstructure:"warmup" json:",omitempty"`
 	// MaxRequests replaces an instance after that many requests; 0 never does.
-	MaxRequests int `mapstructure:"max_requests"`
+	MaxRequests int `mapstructure:"max_requests" json:",omitempty"`
 	// CacheDir is where compiled code is kept; empty means a directory of the user's.
-	CacheDir string `mapstructure:"cache_dir"`
+	CacheDir string `mapstructure:"cache_dir" json:",omitempty"`
 	// ShareCode has the workers use the same memory for compiled code.
-	ShareCode bool `mapstructure:"share_code"`
+	ShareCode bool `mapstructure:"share_code" json:",omitempty"`
 	// Env is the guest's whole environment: "NAME=value".
-	Env []string `mapstructure:"env"`
+	Env []string `mapstructure:"env" json:",omitempty"`
 	// Args are the guest's arguments after its name.
-	Args []string `mapstructure:"args"`
+	Args []string `mapstructure:"args" json:",omitempty"`
 	// Dirs are the directories the guest sees: "host:guest" read-only, "host:guest:rw" writable.
-	Dirs []string `mapstructure:"dirs"`
+	Dirs []string `mapstructure:"dirs" json:",omitempty"`
 	// Config is what an http-wasm guest gets from get_config.
-	Config string `mapstructure:"config"`
+	Config string `mapstructure:"config" json:",omitempty"`
 	// PluginConfig is what NewHandler of a Go plugin gets: "name=value".
-	PluginConfig []string `mapstructure:"plugin_config"`
+	PluginConfig []string `mapstructure:"plugin_config" json:",omitempty"`
 }

@@ -53,6 +53,9 @@ func SettingsMarkdown() string {
 		}
 		s.markdown(&b)
 	}
+	for _, l := range Arrays() {
+		l.markdown(&b)
+	}
 	return b.String()
 }
 

@@ -24,6 +24,9 @@ func Sample() string {
 		}
 		fmt.Fprintf(&b, "\n# %s\n#%s = %s\n", capital(s.Help), s.leaf(), s.TOML(&defaults))
 	}
+	for _, l := range Arrays() {
+		l.sample(&b)
+	}
 	return b.String()
 }
 

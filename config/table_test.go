@@ -21,9 +21,11 @@ func keys(t reflect.Type, prefix string) []string {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		key := prefix + f.Tag.Get("mapstructure")
-		if f.Type.Kind() == reflect.Struct {
+		switch {
+		case f.Type.Kind() == reflect.Struct:
 			all = append(all, keys(f.Type, key+".")...)
-		} else {
+		case f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct: // an Array
+		default:
 			all = append(all, key)
 		}
 	}
@@ -148,6 +150,11 @@ func fill(v reflect.Value, n *int) {
 		case reflect.String:
 			f.SetString(fmt.Sprintf("text %d <&>\n\u2028\" é", *n))
 		case reflect.Slice:
+			if f.Type().Elem().Kind() == reflect.Struct {
+				f.Set(reflect.MakeSlice(f.Type(), 1, 1))
+				fill(f.Index(0), n)
+				continue
+			}
 			f.Set(reflect.ValueOf([]string{"", fmt.Sprintf("item %d,\\", *n)}))
 		case reflect.Bool:
 			f.SetBool(true)

@@ -8,8 +8,10 @@ import (
 )
 
 // TOML returns the setting's value in c as it is written in a TOML file. Reading it gives the same value.
-func (s Setting) TOML(c *Config) string {
-	switch v := s.Get(c).(type) {
+func (s Setting) TOML(c *Config) string { return s.toml(c) }
+
+func (s Setting) toml(root any) string {
+	switch v := s.get(root).(type) {
 	case int:
 		return strconv.Itoa(v)
 	case bool:
@@ -70,6 +72,9 @@ func (c *Config) TOML(note func(key string) string) string {
 			fmt.Fprintf(&b, " # %s", strings.Trim(tomlString(text), `"`))
 		}
 		b.WriteByte('\n')
+	}
+	for _, l := range Arrays() {
+		l.toml(&b, c, note(l.Key))
 	}
 	return b.String()
 }

@@ -24,6 +24,11 @@ func (c *Config) Validate(classes []string) error {
 			return err
 		}
 	}
+	for _, l := range Arrays() {
+		if err := l.check(c); err != nil {
+			return err
+		}
+	}
 	for _, check := range []func() error{
 		func() error { return c.checkClass(classes) },
 		c.checkThreads,
@@ -33,6 +38,8 @@ func (c *Config) Validate(classes []string) error {
 		c.checkTLS,
 		c.checkTrust,
 		c.checkUpstream,
+		c.checkMiddleware,
+		c.checkRoutes,
 		c.checkRequestIDHeader,
 		c.checkStatsd,
 		c.checkOTel,
@@ -49,12 +56,17 @@ func (c *Config) Validate(classes []string) error {
 	return nil
 }
 
-// RequireApp reports, as a usage fault, that no guest was given.
+// RequireApp reports, as a usage fault, that there is nothing to serve.
 func (c *Config) RequireApp() error {
-	if c.App == "" {
-		return fault.WithCode(fault.Usage, "name it: appserver serve app.wasm", "no guest given")
+	switch {
+	case c.App != "" || c.Upstream != "" || len(c.Route) > 0:
+		return nil
+	case len(c.Middleware) > 0:
+		return fault.WithCode(fault.Usage, "name the guest behind it (app), an upstream or a [[route]]", "there is nothing behind the middleware")
+	case len(c.Static) > 0:
+		return nil
 	}
-	return nil
+	return fault.WithCode(fault.Usage, "name it: appserver serve app.wasm", "no guest given")
 }
 
 // ChooseClass makes the class threaded when more than one thread is wanted and no class was given, as gunicorn does.
@@ -68,8 +80,8 @@ func (c *Config) ChooseClass(given bool) bool {
 }
 
 // check applies what the table says of the setting.
-func (s Setting) check(c *Config) error {
-	switch v := s.Get(c).(type) {
+func (s Setting) check(root any) error {
+	switch v := s.get(root).(type) {
 	case string:
 		if s.Kind == Enum {
 			if err := s.checkEnum(v); err != nil {
@@ -181,6 +193,7 @@ func (c *Config) checkEncoded() error {
 	sizes := map[string]int{
 		"env": total(c.Env), "guest.env": total(c.Guest.Env), "guest.args": total(c.Guest.Args),
 		"guest.config": len(c.Guest.Config), "guest.plugin_config": total(c.Guest.PluginConfig),
+		"middleware": encodedSize(c.Middleware), "route": encodedSize(c.Route),
 	}
 	largest := "guest.config"
 	for _, s := range Settings() {
@@ -188,8 +201,21 @@ func (c *Config) checkEncoded() error {
 			largest = s.Key
 		}
 	}
+	for _, l := range Arrays() {
+		if sizes[l.Key] > sizes[largest] {
+			largest = l.Key
+		}
+	}
 	return problem(largest, "keep large texts in a file that guest.dirs shows to the guest",
 		"all settings together are %d bytes, more than %d", len(data), MaxEncoded)
+}
+
+func encodedSize(v any) int {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return 0 // as a part of the whole it was encoded already
+	}
+	return len(data)
 }
 
 func total(texts []string) int {

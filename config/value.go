@@ -12,7 +12,10 @@ import (
 )
 
 // Get returns the setting's value in c, with the type of the field.
-func (s Setting) Get(c *Config) any { return s.field(c).Interface() }
+func (s Setting) Get(c *Config) any { return s.get(c) }
+
+// get is Get for a Config or an item of an Array.
+func (s Setting) get(root any) any { return s.field(root).Interface() }
 
 // Copy puts the setting's value in from into to. Lists are shared.
 func (s Setting) Copy(to, from *Config) { s.field(to).Set(s.field(from)) }
@@ -20,18 +23,21 @@ func (s Setting) Copy(to, from *Config) { s.field(to).Set(s.field(from)) }
 // Set parses raw and puts it into c. Raw is what a flag or variable holds (a string; for a setting that is Many also
 // a []string) or what a decoder of files makes of a value (string, int, int64, uint64, float64, bool, []any).
 // The error is a *fault.Error around a *Problem that names the setting and from.
-func (s Setting) Set(c *Config, raw any, from Source) error {
+func (s Setting) Set(c *Config, raw any, from Source) error { return s.set(c, raw, from) }
+
+// set is Set for a Config or an item of an Array.
+func (s Setting) set(root, raw any, from Source) error {
 	v, err := s.parse(raw)
 	if err != nil {
 		return &fault.Error{Err: &Problem{Key: s.Key, Source: from, Err: err}, Hint: s.hint(raw)}
 	}
-	s.field(c).Set(reflect.ValueOf(v))
+	s.field(root).Set(reflect.ValueOf(v))
 	return nil
 }
 
-// field finds the setting's field by the mapstructure tags.
-func (s Setting) field(c *Config) reflect.Value {
-	v := reflect.ValueOf(c).Elem()
+// field finds the setting's field by the mapstructure tags below root, a pointer to a Config or to an item of an Array.
+func (s Setting) field(root any) reflect.Value {
+	v := reflect.ValueOf(root).Elem()
 	for name := range strings.SplitSeq(s.Key, ".") {
 		t := v.Type()
 		for i := range t.NumField() {

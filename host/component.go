@@ -17,8 +17,10 @@ func (g *Guest) startComponent(ctx context.Context, o *Options, dirs []engine.Di
 	if o.Protocol != "" && o.Protocol != ProtocolAuto {
 		return fault.WithCode(fault.LoadFailed, "leave guest.protocol out, or build a core module", "a component does not speak the protocol %q", o.Protocol)
 	}
+	module := o.module()
 	opts := component.Options{
-		Env: o.Env, Args: o.Args, Dirs: dirs, Instances: o.Instances, Isolation: o.Isolation, Warmup: o.Warmup, Log: o.Log, GuestLog: o.line(), MaxRequests: o.MaxRequests,
+		Module: &module,
+		Env:    o.Env, Args: o.Args, Dirs: dirs, Instances: o.Instances, Isolation: o.Isolation, Warmup: o.Warmup, Log: o.Log, GuestLog: o.line(), MaxRequests: o.MaxRequests,
 	}
 	if g.component, err = component.Load(ctx, g.engine, o.Wasm, opts); err != nil {
 		return err

@@ -1,6 +1,6 @@
 // Package host loads a guest: it finds out what a file is, compiles it, starts it and hands out a handler that serves
 // exchanges with it. How a guest is spoken to is the business of the packages below it, one for each protocol; how it
-// is run is that of host/engine. The package is called by a worker's boot sequence, once per process, and knows
+// is run is that of host/engine. The package is called by host/chain, from a worker's boot sequence, and knows
 // neither configuration files nor sockets.
 package host
 
@@ -16,7 +16,6 @@ import (
 	"github.com/appserver-go/appserver/host/cgi"
 	"github.com/appserver-go/appserver/host/component"
 	"github.com/appserver-go/appserver/host/engine"
-	"github.com/appserver-go/appserver/host/goplugin"
 	"github.com/appserver-go/appserver/host/httpwasm"
 	"github.com/appserver-go/appserver/host/stdio"
 	"github.com/appserver-go/appserver/internal/fault"
@@ -83,41 +82,13 @@ type handler interface {
 // Guest is a loaded guest. It is an exchange.Handler and safe for concurrent use.
 type Guest struct {
 	handler   handler
-	engine    *engine.Engine // nil for a Go plugin
+	engine    *engine.Engine // the platform's; nil for a Go plugin
+	own       *Platform      // closed together with the guest; nil when others use it
 	module    *engine.Module // nil for a Go plugin and for a component
 	component *component.Component
 	facts     []Fact // of a Go plugin
 	protocol  string
 	instances int
-}
-
-// Load loads a guest; ctx bounds its start. Errors are a *fault.Error, with the code LoadFailed where the guest is at
-// fault.
-func Load(ctx context.Context, o Options) (*Guest, error) {
-	o.setDefaults()
-	if goplugin.IsELF(o.Wasm) {
-		return loadPlugin(&o)
-	}
-	dirs, err := parseDirs(o.Dirs)
-	if err != nil {
-		return nil, o.fault(err)
-	}
-	eng, err := engine.New(ctx, engine.Options{
-		CacheDir: o.CacheDir, MemoryLimit: o.MemoryLimit, MemoryBudget: o.MemoryBudget, TableLimit: o.TableLimit,
-		Interrupt: o.Interrupt, Reset: o.resettable(), ShareCode: o.ShareCode, Siblings: o.Siblings,
-		Salt: o.salt(), Log: o.Log,
-	})
-	if err != nil {
-		return nil, &fault.Error{Err: fmt.Errorf("prepare to run guests: %w", err), Hint: fault.Hint(err), Code: fault.BootFailed}
-	}
-	g := &Guest{engine: eng, instances: o.Instances}
-	if err := g.start(ctx, &o, dirs); err != nil {
-		if closeErr := g.Close(); closeErr != nil {
-			o.Log.Error("Guest not released", "error", closeErr)
-		}
-		return nil, o.fault(err)
-	}
-	return g, nil
 }
 
 func (o *Options) setDefaults() {
@@ -158,7 +129,7 @@ func (g *Guest) start(ctx context.Context, o *Options, dirs []engine.Dir) (err e
 	if component.Is(o.Wasm) {
 		return g.startComponent(ctx, o, dirs)
 	}
-	if g.module, err = g.engine.Compile(ctx, o.Wasm); err != nil {
+	if g.module, err = g.engine.CompileWith(ctx, o.Wasm, o.module()); err != nil {
 		return err
 	}
 	if g.protocol, err = identify(g.module, o.Protocol); err != nil {
@@ -249,15 +220,14 @@ func (g *Guest) Close() error {
 	if g.handler != nil {
 		errs = append(errs, g.handler.Close())
 	}
-	ctx := context.Background()
 	if g.module != nil {
-		errs = append(errs, g.module.Close(ctx))
+		errs = append(errs, g.module.Close(context.Background()))
 	}
 	if g.component != nil {
-		errs = append(errs, g.component.Close(ctx))
+		errs = append(errs, g.component.Close(context.Background()))
 	}
-	if g.engine != nil {
-		errs = append(errs, g.engine.Close(ctx))
+	if g.own != nil {
+		errs = append(errs, g.own.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -29,7 +29,7 @@ func (b *backend) Status(ctx context.Context) (*control.Status, error) {
 	}
 	cfg, now := &b.desk.inForce().Config, time.Now()
 	out := &control.Status{
-		App: appName(cfg), Guest: cfg.App, Version: ownVersion(), PID: st.PID, State: serverState(st), Stage: st.Reloading,
+		App: appName(cfg), Guest: cfg.Serves(), Version: ownVersion(), PID: st.PID, State: serverState(st), Stage: st.Reloading,
 		Generation: st.Generation, Now: now, Started: st.Started, Uptime: now.Sub(st.Started).Seconds(), Sockets: st.Sockets,
 		Predecessor: st.Predecessor, Target: st.Target, Ready: st.Ready, RSS: ownRSS(), Workers: make([]control.Worker, len(st.Workers)),
 	}
@@ -98,6 +98,11 @@ func (b *backend) Config(context.Context) ([]control.Setting, error) {
 			value = v.String()
 		}
 		all = append(all, control.Setting{Key: s.Key, Value: value, Source: loaded.Sources[s.Key].String()})
+	}
+	for _, a := range config.Arrays() {
+		if items := a.Get(&loaded.Config); len(items) > 0 {
+			all = append(all, control.Setting{Key: a.Key, Value: items, Source: loaded.Sources[a.Key].String()})
+		}
 	}
 	return all, nil
 }

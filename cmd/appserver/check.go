@@ -43,7 +43,7 @@ func check(ctx context.Context, p process, loaded *Loaded) error {
 	if _, err := lookupOwner(cfg); err != nil {
 		return err
 	}
-	guest, err := readArtifact(cfg.App)
+	guest, err := readArtifact(cfg.Paths())
 	if err != nil {
 		return err
 	}
@@ -67,8 +67,10 @@ func check(ctx context.Context, p process, loaded *Loaded) error {
 		from = "flags, environment and defaults"
 	}
 	fmt.Fprintf(p.stdout, "%-14s %s\n", "configuration", from)
-	fmt.Fprintf(p.stdout, "%-14s %s\n", "guest", printable(cfg.App))
-	fmt.Fprintf(p.stdout, "%-14s %s\n", "sha256", guest.digest)
+	for _, f := range guest.files {
+		fmt.Fprintf(p.stdout, "%-14s %s\n", "guest", printable(f.Path))
+		fmt.Fprintf(p.stdout, "%-14s %s\n", "sha256", f.Digest)
+	}
 	for _, fact := range ready.Guest {
 		fmt.Fprintf(p.stdout, "%-14s %s\n", fact.Key, printable(fact.Value))
 	}

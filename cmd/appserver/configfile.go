@@ -167,6 +167,9 @@ func flatten(path, prefix string, table, values map[string]any) error {
 	for _, name := range slices.Sorted(maps.Keys(table)) {
 		key, value := prefix+name, table[name]
 		_, known := config.Lookup(key)
+		if _, isArray := config.LookupArray(key); isArray { // whose items are judged by the table
+			known = true
+		}
 		sub, isTable := value.(map[string]any)
 		switch {
 		case known && value == nil:

@@ -21,13 +21,13 @@ type fileWatch struct {
 	running sync.WaitGroup
 }
 
-// newFileWatch notes the content of the guest, the configuration file (an absolute path, or none) and reload_extra_files,
-// so it comes before the guest is read. Nothing is reported before start.
+// newFileWatch notes the content of the guests, the configuration file (an absolute path, or none) and reload_extra_files,
+// so it comes before the guests are read. Nothing is reported before start.
 func newFileWatch(cfg *config.Config, file string, log *slog.Logger) (*fileWatch, error) {
 	if !cfg.Reload {
 		return nil, nil
 	}
-	files := []string{cfg.App}
+	files := cfg.Paths()
 	if file != "" {
 		files = append(files, file)
 	}

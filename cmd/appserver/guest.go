@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"io"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -11,25 +11,21 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/appserver-go/appserver/config"
-	"github.com/appserver-go/appserver/exchange"
 	"github.com/appserver-go/appserver/host"
+	"github.com/appserver-go/appserver/host/chain"
 	"github.com/appserver-go/appserver/host/engine"
 	"github.com/appserver-go/appserver/host/httpwasm"
-	"github.com/appserver-go/appserver/host/upstream"
 	"github.com/appserver-go/appserver/internal/proto"
 	"github.com/appserver-go/appserver/workers"
 )
 
-// loadedGuest is a guest of package host as workers want it.
-type loadedGuest struct {
-	*host.Guest
-	upstream *upstream.Handler // nil without one
-}
+// loadedGuest is what a worker serves as workers want it.
+type loadedGuest struct{ *chain.Chain }
 
 // Describe translates between two packages that must not know each other.
 func (g loadedGuest) Describe() []proto.Fact {
 	var facts []proto.Fact
-	for _, f := range g.Guest.Describe() {
+	for _, f := range g.Chain.Describe() {
 		facts = append(facts, proto.Fact{Key: f.Key, Value: f.Value})
 	}
 	return facts
@@ -37,64 +33,77 @@ func (g loadedGuest) Describe() []proto.Fact {
 
 // Stats translates, too.
 func (g loadedGuest) Stats() workers.GuestStats {
-	s := g.Guest.Stats()
+	s := g.Chain.Stats()
 	return workers.GuestStats{
 		Instances: s.Instances, Memory: s.MemoryBytes, Made: int64(s.Made), Resets: int64(s.Resets), DeniedGrows: int64(s.DeniedGrows),
 	}
 }
 
-// Close releases the guest and what is behind it.
-func (g loadedGuest) Close() error {
-	if g.upstream != nil {
-		g.upstream.Close()
-	}
-	return g.Guest.Close()
-}
-
-// loadGuest loads the guest of a worker.
+// loadGuest loads all guests of a worker, and what else answers its requests.
 func loadGuest(ctx context.Context, r workers.LoadRequest) (workers.Guest, error) {
-	wasm, err := io.ReadAll(io.NewSectionReader(r.Artifact, 0, maxArtifact)) // at offsets: siblings share the file
+	files, err := artifactContent(r.Artifact)
 	if err != nil {
 		return nil, err
 	}
-	opts := hostOptions(&r.Config, r.Log)
-	opts.Wasm, opts.Stage = wasm, r.Stage
-	opts.Siblings = engine.Siblings{Inherit: func(name string) *os.File { return r.Inherited[name] }, Offer: r.Share}
-	opts.GuestLog = func(requestID string, level slog.Level, line string) {
-		r.GuestLog.Line(level, "guest", requestID, line)
-	}
-	var next *upstream.Handler
-	if r.Config.Upstream != "" {
-		if next, err = upstream.New(r.Config.Upstream, r.Log); err != nil {
-			return nil, err
-		}
-		opts.Next = exchange.Handler(next)
-	}
-	guest, err := host.Load(ctx, opts)
+	c, err := chain.Load(ctx, chainOptions(&r, files))
 	if err != nil {
 		return nil, err
 	}
-	return loadedGuest{guest, next}, nil
+	return loadedGuest{c}, nil
 }
 
-// hostOptions are the settings as package host takes them.
-func hostOptions(cfg *config.Config, log *slog.Logger) host.Options {
+// chainOptions are the settings as package chain takes them.
+func chainOptions(r *workers.LoadRequest, files map[string][]byte) chain.Options {
+	cfg := &r.Config
+	o := chain.Options{Log: r.Log, Platform: host.PlatformOptions{
+		MemoryBudget: int64(cfg.Guest.MemoryBudget), Interrupt: engine.Interrupt(cfg.Guest.Interrupt),
+		CacheDir: cacheDir(cfg, r.Log), ShareCode: cfg.Guest.ShareCode, Log: r.Log,
+	}}
+	programs := map[string]*chain.Guest{}
+	for _, p := range cfg.Programs() {
+		programs[p.Name] = &chain.Guest{Name: p.Name, Options: hostOptions(r, p, files[p.Path])}
+		if p.Name != "app" {
+			programs[p.Name].Options.Log = r.Log.With("guest", p.Name)
+		}
+	}
+	for i := range cfg.Middleware {
+		o.Middleware = append(o.Middleware, *programs[fmt.Sprintf("middleware[%d]", i+1)])
+	}
+	for i := range cfg.Route {
+		route, name := &cfg.Route[i], fmt.Sprintf("route[%d]", i+1)
+		o.Routes = append(o.Routes, chain.Route{
+			Host: route.Host, Path: route.Path, Strip: route.StripPrefix,
+			App: chain.App{Name: name, Guest: programs[name], Upstream: route.Upstream, Static: route.Static},
+		})
+	}
+	if cfg.App != "" || cfg.Upstream != "" {
+		o.App = &chain.App{Name: "app", Guest: programs["app"], Upstream: cfg.Upstream}
+	}
+	return o
+}
+
+// hostOptions are the settings of a guest as package host takes them.
+func hostOptions(r *workers.LoadRequest, p config.Program, file []byte) host.Options {
+	cfg, g := &r.Config, p.Guest
+	stream := "guest"
+	if p.Name != "app" {
+		stream = p.Name
+	}
 	return host.Options{
-		Path: cfg.App, Protocol: cfg.Guest.Protocol,
-		MemoryLimit: int64(cfg.Guest.MemoryLimit), MemoryBudget: int64(cfg.Guest.MemoryBudget),
-		TableLimit: cfg.Guest.TableLimit, Interrupt: engine.Interrupt(cfg.Guest.Interrupt),
-		ShareCode: cfg.Guest.ShareCode, MaxRequests: cfg.Guest.MaxRequests,
-		Isolation: httpwasm.Isolation(cfg.Guest.Isolation), Warmup: cfg.Guest.Warmup, CacheDir: cacheDir(cfg, log),
-		Env: cfg.Guest.Env, Args: cfg.Guest.Args, Dirs: cfg.Guest.Dirs, Config: []byte(cfg.Guest.Config),
-		PluginConfig: pluginConfig(cfg),
-		Instances:    slotsOf(cfg), BufferLimit: int64(cfg.LimitRequestBody), Log: log,
+		Path: p.Path, Wasm: file, Protocol: g.Protocol, MemoryLimit: int64(g.MemoryLimit), TableLimit: g.TableLimit,
+		MaxRequests: g.MaxRequests, Isolation: httpwasm.Isolation(g.Isolation), Warmup: g.Warmup,
+		Env: g.Env, Args: g.Args, Dirs: g.Dirs, Config: []byte(g.Config), PluginConfig: pluginConfig(g),
+		Instances: slotsOf(cfg), BufferLimit: int64(cfg.LimitRequestBody),
+		Siblings: engine.Siblings{Inherit: func(name string) *os.File { return r.Inherited[name] }, Offer: r.Share},
+		Log:      r.Log, Stage: r.Stage,
+		GuestLog: func(requestID string, level slog.Level, line string) { r.GuestLog.Line(level, stream, requestID, line) },
 	}
 }
 
 // pluginConfig returns the configuration of a Go plugin as its contract has it.
-func pluginConfig(cfg *config.Config) map[string]string {
+func pluginConfig(g *config.Guest) map[string]string {
 	m := map[string]string{}
-	for _, pair := range cfg.Guest.PluginConfig {
+	for _, pair := range g.PluginConfig {
 		name, value, _ := strings.Cut(pair, "=")
 		m[name] = value
 	}

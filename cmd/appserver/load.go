@@ -50,7 +50,7 @@ func loadConfigIn(dir string, fs *pflag.FlagSet, environ, args []string) (*Loade
 	if err != nil {
 		return nil, err
 	}
-	l := &layers{viper: viper.New(), sources: map[string]config.Source{}}
+	l := &layers{viper: viper.New(), sources: map[string]config.Source{}, arrays: map[string]any{}}
 	l.addDefaults(env)
 	if file != "" {
 		if err := l.addFile(file); err != nil {
@@ -94,6 +94,7 @@ func loadServable(fs *pflag.FlagSet, environ, args []string) (*Loaded, error) {
 type layers struct {
 	viper   *viper.Viper
 	sources map[string]config.Source
+	arrays  map[string]any // as the file's decoder made them
 }
 
 func (l *layers) set(key string, value any, from config.Source) {
@@ -121,6 +122,10 @@ func (l *layers) addFile(path string) error {
 	}
 	for key := range values {
 		l.sources[key] = config.Source{Kind: config.FromFile, Name: path}
+		if _, ok := config.LookupArray(key); ok {
+			l.arrays[key] = values[key] // and not through viper, which would fold the case of names
+			delete(values, key)
+		}
 	}
 	return l.viper.MergeConfigMap(values)
 }
@@ -170,6 +175,13 @@ func (l *layers) decode() (config.Config, error) {
 			return cfg, l.locate(err)
 		}
 	}
+	for _, a := range config.Arrays() {
+		if raw, ok := l.arrays[a.Key]; ok {
+			if err := a.Set(&cfg, raw, l.sources[a.Key]); err != nil {
+				return cfg, err
+			}
+		}
+	}
 	if cfg.ChooseClass(l.sources["worker_class"].Kind != config.FromDefault) {
 		l.sources["worker_class"] = config.Source{Name: "because threads is more than 1"}
 	}
@@ -213,7 +225,8 @@ func (l *layers) locate(err error) error {
 	if !errors.As(err, &p) {
 		return err
 	}
-	from, code := l.sources[p.Key], fault.Failed
+	key, _, _ := strings.Cut(p.Key, "[") // of an item of an array
+	from, code := l.sources[key], fault.Failed
 	if from.Kind == config.FromFlag || from.Kind == config.FromArgument {
 		code = fault.Usage
 	}

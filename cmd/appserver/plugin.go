@@ -64,12 +64,12 @@ func checkPlugin(path string) (*goplugin.Report, error) {
 	if !goplugin.Supported {
 		return nil, goplugin.Unsupported()
 	}
-	guest, err := readArtifact(path)
+	guest, err := openGuest(path)
 	if err != nil {
 		return nil, err
 	}
-	defer guest.file.Close()
-	file, err := io.ReadAll(io.NewSectionReader(guest.file, 0, maxArtifact))
+	defer guest.Close()
+	file, err := io.ReadAll(io.LimitReader(guest, maxArtifact))
 	if err != nil {
 		return nil, err
 	}

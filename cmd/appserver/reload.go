@@ -45,7 +45,7 @@ func (s *server) next(ctx context.Context, current *sockets.Set) (*arbiter.Next,
 			}
 		},
 	}
-	guest, err := readArtifact(cfg.App)
+	guest, err := readArtifact(cfg.Paths())
 	if err != nil {
 		next.Discard()
 		return nil, err
@@ -56,7 +56,7 @@ func (s *server) next(ctx context.Context, current *sockets.Set) (*arbiter.Next,
 		return nil, err
 	}
 	next.Artifact, next.ShareLimit = guest.file, guest.shareLimit(cfg)
-	s.logs.Logger.Info("Loaded a new generation", "config", loaded.File, "guest", cfg.App, "sha256", guest.digest[:12])
+	s.logs.Logger.Info("Loaded a new generation", "config", loaded.File, "guest", cfg.Serves(), "sha256", guest.digest()[:12])
 	return next, nil
 }
 

@@ -87,13 +87,13 @@ func serve(ctx context.Context, s *server) error {
 		return err
 	}
 	defer watch.stop()
-	guest, err := readArtifact(cfg.App)
+	guest, err := readArtifact(cfg.Paths())
 	if err != nil {
 		return err
 	}
 	defer guest.file.Close()
 	logs.Logger.Info("Starting appserver", "version", ownVersion(), "pid", os.Getpid(), "config", s.loaded.File,
-		"guest", cfg.App, "sha256", guest.digest[:12])
+		"guest", cfg.Serves(), "sha256", guest.digest()[:12])
 	opts, err := arbiterOptions(cfg, logs)
 	if err != nil {
 		return err
@@ -278,5 +278,5 @@ func appName(cfg *config.Config) string {
 	if cfg.ProcName != "" {
 		return cfg.ProcName
 	}
-	return filepath.Base(cfg.App)
+	return filepath.Base(cfg.Serves())
 }

@@ -35,7 +35,7 @@ type Component struct {
 }
 
 // Load parses, checks and compiles a component, or takes its code from the cache. wasm must not change afterwards. One
-// call may be made for an engine. Errors are a *fault.Error with the code LoadFailed.
+// call at a time may be made for an engine. Errors are a *fault.Error with the code LoadFailed.
 func Load(ctx context.Context, eng *engine.Engine, wasm []byte, o Options) (*Component, error) {
 	start := time.Now()
 	plan, err := planOf(wasm)
@@ -54,7 +54,8 @@ func Load(ctx context.Context, eng *engine.Engine, wasm []byte, o Options) (*Com
 	if err != nil {
 		return nil, err
 	}
-	group, err := eng.CompileGroup(ctx, members(plan))
+	name := eng.HostModuleName(abi.HostModule)
+	group, err := o.compile(ctx, eng, members(plan, name))
 	if err != nil {
 		return nil, err
 	}
@@ -64,13 +65,21 @@ func Load(ctx context.Context, eng *engine.Engine, wasm []byte, o Options) (*Com
 	}
 	err = checkCore(plan, group)
 	if err == nil {
-		err = abi.Define(ctx, eng, plan, host.function)
+		err = abi.Define(ctx, eng, name, plan, host.function)
 	}
 	if err != nil {
 		return nil, errors.Join(err, c.Close(ctx))
 	}
 	c.took = time.Since(start)
 	return c, nil
+}
+
+// compile compiles core modules under the component's own options, if it has some.
+func (o *Options) compile(ctx context.Context, eng *engine.Engine, members []engine.Member) (*engine.Group, error) {
+	if o.Module == nil {
+		return eng.CompileGroup(ctx, members)
+	}
+	return eng.CompileGroupWith(ctx, members, *o.Module)
 }
 
 // planOf parses and links a component.
@@ -103,11 +112,11 @@ func offered(o Options) (*interfaces, error) {
 }
 
 // members returns the core modules of a plan for the engine.
-func members(plan *link.Plan) []engine.Member {
+func members(plan *link.Plan, hostModule string) []engine.Member {
 	out := make([]engine.Member, len(plan.Steps))
 	for n, step := range plan.Steps {
 		out[n] = engine.Member{Wasm: step.Wasm, Import: func(module, name string, kind engine.Kind) (engine.Source, error) {
-			return source(step.Args[module], module, name, kind)
+			return source(step.Args[module], hostModule, module, name, kind)
 		}}
 	}
 	return out
@@ -119,7 +128,7 @@ var sorts = map[engine.Kind]binary.Sort{
 }
 
 // source says where a core module's import comes from.
-func source(from *link.CoreInstance, module, name string, kind engine.Kind) (engine.Source, error) {
+func source(from *link.CoreInstance, hostModule, module, name string, kind engine.Kind) (engine.Source, error) {
 	var item link.Core
 	ok := from != nil
 	if ok {
@@ -130,7 +139,7 @@ func source(from *link.CoreInstance, module, name string, kind engine.Kind) (eng
 			"a core module of the component imports the %s %q from %q, and nobody supplies it", kind, name, module)
 	}
 	if item.Step < 0 {
-		return engine.Source{Member: -1, Module: abi.HostModule, Name: abi.BuiltinName(item.Builtin)}, nil
+		return engine.Source{Member: -1, Module: hostModule, Name: abi.BuiltinName(item.Builtin)}, nil
 	}
 	return engine.Source{Member: item.Step, Name: item.Name}, nil
 }

@@ -22,6 +22,8 @@ type Options struct {
 	Args []string
 	// Dirs are the directories the guest sees.
 	Dirs []engine.Dir
+	// Module are the options of the core modules; nil stands for those of the engine.
+	Module *engine.ModuleOptions
 	// Instances is the most instances that exist at a time; fewer than 1 means 1. A request that finds none free waits.
 	Instances int
 	// Isolation says what a request may find of those before it; "" means IsolationFresh. Guests that cannot be reset get

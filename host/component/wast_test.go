@@ -254,7 +254,7 @@ func loadBare(t *testing.T, wasm []byte) (*bare, error) {
 		return nil, err
 	}
 	t.Cleanup(func() { _ = eng.Close(ctx) })
-	group, err := eng.CompileGroup(ctx, members(plan))
+	group, err := eng.CompileGroup(ctx, members(plan, abi.HostModule))
 	if err != nil {
 		return nil, err
 	}
@@ -262,7 +262,7 @@ func loadBare(t *testing.T, wasm []byte) (*bare, error) {
 		return nil, err
 	}
 	none := &interfaces{}
-	if err := abi.Define(ctx, eng, plan, none.function); err != nil {
+	if err := abi.Define(ctx, eng, abi.HostModule, plan, none.function); err != nil {
 		return nil, err
 	}
 	b := &bare{program: &abi.Program{Plan: plan, Group: group}}

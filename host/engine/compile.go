@@ -24,11 +24,20 @@ var magic = []byte("\x00asm\x01\x00\x00\x00")
 // one goroutine at a time, and best before HostModule: until then a cache that fails can be done without. Errors are a
 // *fault.Error with the code LoadFailed that says which limit or proposal is in the way.
 func (e *Engine) Compile(ctx context.Context, wasm []byte) (*Module, error) {
+	return e.CompileWith(ctx, wasm, e.opts.module())
+}
+
+// CompileWith is Compile for a module with options of its own.
+func (e *Engine) CompileWith(ctx context.Context, wasm []byte, o ModuleOptions) (*Module, error) {
+	if err := e.admit(&o); err != nil {
+		return nil, err
+	}
 	if err := checkMagic(wasm); err != nil {
 		return nil, err
 	}
 	start := time.Now()
-	m := &Module{engine: e, size: len(wasm), key: e.key(wasm)}
+	m := &Module{engine: e, opts: o, size: len(wasm)}
+	m.key = m.keyOf(wasm)
 	d, err := e.inheritModule(ctx, m, wasm)
 	if err != nil {
 		return nil, err
@@ -45,6 +54,14 @@ func (e *Engine) Compile(ctx context.Context, wasm []byte) (*Module, error) {
 	return m, nil
 }
 
+// admit completes a module's options and gets ready for what they need.
+func (e *Engine) admit(o *ModuleOptions) error {
+	if o.Reset && e.dirty.file == nil {
+		e.dirty = newDirtyPages()
+	}
+	return o.complete()
+}
+
 // rewritten is a module after its rewriting.
 type rewritten struct {
 	module  *rewrite.Module
@@ -54,7 +71,7 @@ type rewritten struct {
 }
 
 // rewrite decodes, checks and rewrites a module.
-func (e *Engine) rewrite(wasm []byte) (*rewritten, error) {
+func (m *Module) rewrite(wasm []byte) (*rewritten, error) {
 	d, err := rewrite.Decode(wasm)
 	if err != nil {
 		return nil, explain(err)
@@ -62,16 +79,16 @@ func (e *Engine) rewrite(wasm []byte) (*rewritten, error) {
 	if err := checkHostImports(d); err != nil {
 		return nil, err
 	}
-	return e.rewriteDecoded(d)
+	return m.rewriteDecoded(d)
 }
 
 // rewriteDecoded is rewrite for a module that was decoded.
-func (e *Engine) rewriteDecoded(d *rewrite.Module) (_ *rewritten, err error) {
-	if err := check(d, &e.opts); err != nil {
+func (m *Module) rewriteDecoded(d *rewrite.Module) (_ *rewritten, err error) {
+	if err := check(d, &m.opts); err != nil {
 		return nil, err
 	}
 	w := &rewritten{module: d}
-	w.options, w.lasting = e.rewriting(d)
+	w.options, w.lasting = m.rewriting(d)
 	if w.code, err = d.Rewrite(w.options); err != nil {
 		return nil, explain(err)
 	}
@@ -91,7 +108,7 @@ func (m *Module) take(w *rewritten, compiled wazero.CompiledModule) {
 
 // compileModule compiles a module, and offers siblings what it was rewritten to.
 func (e *Engine) compileModule(ctx context.Context, m *Module, wasm []byte) (*rewrite.Module, error) {
-	w, err := e.rewrite(wasm)
+	w, err := m.rewrite(wasm)
 	if err != nil {
 		return nil, err
 	}
@@ -104,12 +121,12 @@ func (e *Engine) compileModule(ctx context.Context, m *Module, wasm []byte) (*re
 }
 
 // rewriting returns how a module is rewritten, and why its instances cannot be reset, if so.
-func (e *Engine) rewriting(d *rewrite.Module) (o rewrite.Options, lasting string) {
-	o.TableLimit = uint64(e.opts.TableLimit)
-	if e.opts.Interrupt == InterruptFuel {
+func (m *Module) rewriting(d *rewrite.Module) (o rewrite.Options, lasting string) {
+	o.TableLimit = uint64(m.opts.TableLimit)
+	if e := m.engine; e.opts.Interrupt == InterruptFuel {
 		o.Fuel = e.opts.Fuel
 	}
-	if lasting = "it was compiled to be used once"; e.opts.Reset {
+	if lasting = "it was compiled to be used once"; m.opts.Reset {
 		lasting = d.Facts.Lasting()
 		o.Reset = lasting == ""
 		o.Checkpoint = o.Reset && d.Checkpoints()
@@ -178,7 +195,7 @@ func checkHostImports(d *rewrite.Module) error {
 }
 
 // check refuses what the engine's limits rule out.
-func check(d *rewrite.Module, o *Options) error {
+func check(d *rewrite.Module, o *ModuleOptions) error {
 	if len(d.Memories) > 1 {
 		return explain(rewrite.Unsupported("several memories (multi-memory)"))
 	}
@@ -226,14 +243,14 @@ func (m *Module) describe(l *rewrite.Module) {
 		m.exports = append(m.exports, x)
 	}
 	for _, mem := range l.Memories {
-		limit := uint64(m.engine.opts.limitPages())
+		limit := uint64(m.opts.limitPages())
 		if mem.HasMax {
 			limit = min(limit, mem.Max)
 		}
 		m.memory = &MemoryLimits{uint32(mem.Min), uint32(limit)}
 	}
 	for _, t := range l.Tables {
-		most := uint64(m.engine.opts.TableLimit)
+		most := uint64(m.opts.TableLimit)
 		if t.HasMax {
 			most = min(most, t.Max)
 		}

@@ -66,8 +66,33 @@ type Options struct {
 	Log *slog.Logger
 }
 
+// ModuleOptions are those of Options that modules of one engine can have different from each other.
+type ModuleOptions struct {
+	MemoryLimit int64
+	TableLimit  int
+	Reset       bool
+	Siblings    Siblings
+	Salt        []byte
+}
+
+// module returns the options of modules that have none of their own.
+func (o *Options) module() ModuleOptions {
+	return ModuleOptions{MemoryLimit: o.MemoryLimit, TableLimit: o.TableLimit, Reset: o.Reset, Siblings: o.Siblings, Salt: o.Salt}
+}
+
+// complete fills in defaults and refuses what cannot be. The error is a fault.
+func (o *ModuleOptions) complete() error {
+	if o.TableLimit <= 0 {
+		o.TableLimit = defaultTableLimit
+	}
+	if o.limitPages() == 0 {
+		return fault.New("give at least 64KiB", "the memory limit of %d bytes is less than one page", o.MemoryLimit)
+	}
+	return nil
+}
+
 // limitPages returns the memory limit in pages.
-func (o *Options) limitPages() uint32 {
+func (o *ModuleOptions) limitPages() uint32 {
 	if o.MemoryLimit <= 0 {
 		return maxPages
 	}
@@ -131,19 +156,13 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if o.TableLimit <= 0 {
-		o.TableLimit = defaultTableLimit
-	}
 	if o.Fuel = min(o.Fuel, maxFuel); o.Fuel == 0 {
 		o.Fuel = defaultFuel
 	}
-	if o.limitPages() == 0 {
-		return nil, fault.New("give at least 64KiB", "the memory limit of %d bytes is less than one page", o.MemoryLimit)
+	if m := o.module(); m.complete() != nil {
+		return nil, m.complete()
 	}
 	e := &Engine{opts: o, budget: budget{limit: o.MemoryBudget}}
-	if o.Reset {
-		e.dirty = newDirtyPages()
-	}
 	if o.CacheDir != "" {
 		cache, err := openCache(o.CacheDir)
 		if err != nil {
@@ -199,6 +218,19 @@ func (e *Engine) closeRuntime(ctx context.Context) error {
 func (e *Engine) HostModule(name string) wazero.HostModuleBuilder {
 	e.inUse = true
 	return e.runtime.NewHostModuleBuilder(name)
+}
+
+// HostModuleName returns a name that no host module has yet, for one that belongs to a single guest: base, and a number if
+// there is such a module already. Guests that are loaded in the same order get the same names.
+func (e *Engine) HostModuleName(base string) string {
+	if e.runtime.Module(base) == nil {
+		return base
+	}
+	for n := 2; ; n++ {
+		if name := fmt.Sprint(base, n); e.runtime.Module(name) == nil {
+			return name
+		}
+	}
 }
 
 // Stats returns the figures of this moment.

@@ -18,6 +18,7 @@ import (
 // other's functions, memories, tables and globals: the core modules of a component. It is safe for concurrent use.
 type Group struct {
 	engine  *Engine
+	opts    ModuleOptions
 	members []*Module
 	lasting string
 }
@@ -43,9 +44,17 @@ const memberPrefix = "member."
 // CompileGroup compiles modules as Compile does. The host modules that they import from must be instantiated before
 // their first instance is made.
 func (e *Engine) CompileGroup(ctx context.Context, members []Member) (*Group, error) {
-	g := &Group{engine: e}
+	return e.CompileGroupWith(ctx, members, e.opts.module())
+}
+
+// CompileGroupWith is CompileGroup for modules with options of their own; siblings share nothing of a group.
+func (e *Engine) CompileGroupWith(ctx context.Context, members []Member, o ModuleOptions) (*Group, error) {
+	if err := e.admit(&o); err != nil {
+		return nil, err
+	}
+	g := &Group{engine: e, opts: o}
 	for n := range members {
-		m, err := e.compileMember(ctx, &members[n], n)
+		m, err := g.compileMember(ctx, &members[n], n)
 		if err != nil {
 			return nil, errors.Join(err, g.Close(ctx))
 		}
@@ -57,7 +66,8 @@ func (e *Engine) CompileGroup(ctx context.Context, members []Member) (*Group, er
 	return g, nil
 }
 
-func (e *Engine) compileMember(ctx context.Context, member *Member, n int) (*Module, error) {
+func (g *Group) compileMember(ctx context.Context, member *Member, n int) (*Module, error) {
+	e := g.engine
 	if err := checkMagic(member.Wasm); err != nil {
 		return nil, err
 	}
@@ -84,7 +94,8 @@ func (e *Engine) compileMember(ctx context.Context, member *Member, n int) (*Mod
 		}
 		return s.Module, s.Name
 	}
-	w, err := e.rewriteDecoded(d)
+	m := &Module{engine: e, opts: g.opts, size: len(member.Wasm)}
+	w, err := m.rewriteDecoded(d)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +104,6 @@ func (e *Engine) compileMember(ctx context.Context, member *Member, n int) (*Mod
 		return nil, err
 	}
 	e.inUse = true
-	m := &Module{engine: e, size: len(member.Wasm)}
 	m.take(w, compiled)
 	m.compileTime = time.Since(start)
 	m.describe(d)
@@ -126,7 +136,7 @@ type GroupInstance struct {
 // New returns a group of instances that have to be made by Instantiate or Adopt. Functions of the host that are called
 // meanwhile can use those members that exist.
 func (g *Group) New() *GroupInstance {
-	return &GroupInstance{group: g, quota: budget{limit: int64(g.engine.opts.limitPages()) * pageSize}}
+	return &GroupInstance{group: g, quota: budget{limit: int64(g.opts.limitPages()) * pageSize}}
 }
 
 // Instantiate makes an instance of each member and runs their start functions, in the order of the members; ctx

@@ -111,14 +111,14 @@ func (img *Image) Note() uint64 { return img.note }
 // Offer hands the image over to other workers.
 func (img *Image) Offer() {
 	if img.fd >= 0 {
-		img.module.engine.offer(sharedImage, img.fd)
+		img.module.offer(sharedImage, img.fd)
 	}
 }
 
 // InheritImage returns the image that another worker has made of this module, or nil if there is none. It can be adopted
 // in place of starting an instance. It is an error for it not to fit the module and its settings.
 func (m *Module) InheritImage() (img *Image, err error) {
-	f := m.engine.opts.Siblings.inherit(sharedImage)
+	f := m.opts.Siblings.inherit(sharedImage)
 	if f == nil || m.lasting != "" || m.memory == nil {
 		return nil, nil
 	}

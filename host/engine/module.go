@@ -43,6 +43,7 @@ type Export struct {
 // Module is a compiled module. It is safe for concurrent use.
 type Module struct {
 	engine      *Engine
+	opts        ModuleOptions
 	compiled    wazero.CompiledModule
 	key         [sha256.Size]byte
 	size        int

@@ -67,12 +67,12 @@ type sealed struct {
 	words []uint64
 }
 
-// key identifies a module together with everything that what is made of it depends on.
-func (e *Engine) key(wasm []byte) [sha256.Size]byte {
-	o := &e.opts
+// keyOf identifies a module together with everything that what is made of it depends on.
+func (m *Module) keyOf(wasm []byte) [sha256.Size]byte {
+	o, e := &m.opts, &m.engine.opts
 	h := sha256.New()
 	settings, err := json.Marshal([]any{
-		runtime.Version(), runtime.GOARCH, o.MemoryLimit, o.TableLimit, o.Interrupt, o.Fuel, o.Reset, o.Salt,
+		runtime.Version(), runtime.GOARCH, o.MemoryLimit, o.TableLimit, e.Interrupt, e.Fuel, o.Reset, o.Salt,
 	})
 	if err != nil {
 		panic(err) // of plain data, which it is
@@ -201,17 +201,17 @@ func unseal(fd int, name string, key [sha256.Size]byte) (*sealed, error) {
 }
 
 // offer hands a sealed file over to other workers.
-func (e *Engine) offer(name string, fd int) {
-	if e.opts.Siblings.Offer == nil {
+func (m *Module) offer(name string, fd int) {
+	if m.opts.Siblings.Offer == nil {
 		return
 	}
 	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
-		e.opts.Log.Debug("Not offered to other workers", "name", name, "error", err)
+		m.engine.opts.Log.Debug("Not offered to other workers", "name", name, "error", err)
 		return
 	}
 	f := os.NewFile(uintptr(dup), name)
-	e.opts.Siblings.Offer(name, f)
+	m.opts.Siblings.Offer(name, f)
 	_ = f.Close() // nothing was written to it
 }
 

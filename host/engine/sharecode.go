@@ -24,10 +24,10 @@ func (e *Engine) shareCode(m *Module, compiled wazero.CompiledModule) error {
 		return nil
 	}
 	code := unsafe.Slice((*byte)(pointer(c.start)), padded(int64(c.size)))
-	if f := e.opts.Siblings.inherit(sharedCode); f != nil {
+	if f := m.opts.Siblings.inherit(sharedCode); f != nil {
 		return withFD(f, func(fd int) error { return e.cover(m, code, fd) })
 	}
-	if e.opts.Siblings.Offer == nil {
+	if m.opts.Siblings.Offer == nil {
 		return nil
 	}
 	fd, err := seal(&sealed{name: sharedCode, key: m.key}, code)
@@ -35,7 +35,7 @@ func (e *Engine) shareCode(m *Module, compiled wazero.CompiledModule) error {
 		e.notShared(err)
 		return nil
 	}
-	e.offer(sharedCode, fd)
+	m.offer(sharedCode, fd)
 	return errors.Join(e.cover(m, code, fd), unix.Close(fd))
 }
 

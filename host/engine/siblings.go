@@ -23,7 +23,7 @@ func (e *Engine) inheritModule(ctx context.Context, m *Module, wasm []byte) (*re
 	if len(wasm) < minShared {
 		return nil, nil
 	}
-	f := e.opts.Siblings.inherit(sharedModule)
+	f := m.opts.Siblings.inherit(sharedModule)
 	if f == nil {
 		return nil, nil
 	}
@@ -39,7 +39,7 @@ func (e *Engine) inheritModule(ctx context.Context, m *Module, wasm []byte) (*re
 	var own *rewritten
 	var ownErr error
 	var rewriting sync.WaitGroup
-	rewriting.Go(func() { own, ownErr = e.rewrite(wasm) })
+	rewriting.Go(func() { own, ownErr = m.rewrite(wasm) })
 	compiled, err := e.compile(ctx, m, code)
 	rewriting.Wait()
 	switch {
@@ -94,14 +94,14 @@ func (e *Engine) mapModule(fd int, m *Module) ([]byte, error) {
 
 // offerModule offers a rewritten module to other workers and returns it, in the memory that they share if it can be.
 func (e *Engine) offerModule(m *Module, code []byte) []byte {
-	if e.opts.Siblings.Offer == nil || m.size < minShared {
+	if m.opts.Siblings.Offer == nil || m.size < minShared {
 		return code
 	}
 	fd, err := seal(&sealed{name: sharedModule, key: m.key}, code)
 	if err == nil {
 		var view []byte
 		if view, err = e.mapModule(fd, m); err == nil {
-			e.offer(sharedModule, fd)
+			m.offer(sharedModule, fd)
 			code = view
 		}
 		err = errors.Join(err, unix.Close(fd))

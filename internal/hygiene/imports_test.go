@@ -63,6 +63,12 @@ var rules = []rule{
 		[]string{"exchange", "host/engine", "host/httpwasm", "host/cgi", "host/stdio", "host/component", "host/goplugin", "host/upstream", "internal/fault"},
 		"host runs guests; who serves them is not its business",
 	},
+	{"host/router", []string{"exchange"}, "the router sends requests to handlers and does not ask what they are"},
+	{
+		"host/chain",
+		[]string{"exchange", "host", "host/engine", "host/router", "host/static", "host/upstream", "internal/fault"},
+		"the chain is made of handlers; who serves it is not its business",
+	},
 	{"host/engine", []string{"host/engine/rewrite", "internal/fault", "internal/postmortem"}, "the engine knows no HTTP"},
 	{"host/engine/rewrite", nil, "rewriting turns bytes into bytes"},
 	{"host/guestfail", []string{"exchange", "host/engine", "internal/fault"}, "what a failure means is the same for every guest ABI"},

@@ -34,16 +34,17 @@ func Drop(v any) {
 	}
 }
 
-// HostModule is the name of the module that a component's core modules import builtins from.
+// HostModule is how the name begins of the module that a component's core modules import builtins from; see
+// engine.Engine.HostModuleName.
 const HostModule = "component"
 
 // BuiltinName returns the name of a builtin in that module.
 func BuiltinName(n int) string { return "f" + strconv.Itoa(n) }
 
-// Define makes the host module with a plan's builtins. Host has the functions of the host; those that it lacks become
+// Define makes the host module of that name with a plan's builtins. Host has the functions of the host; those that it lacks become
 // traps.
-func Define(ctx context.Context, eng *engine.Engine, plan *link.Plan, host func(*link.Func) Func) error {
-	b := eng.HostModule(HostModule)
+func Define(ctx context.Context, eng *engine.Engine, name string, plan *link.Plan, host func(*link.Func) Func) error {
+	b := eng.HostModule(name)
 	for n := range plan.Builtins {
 		builtin := &plan.Builtins[n]
 		f, params, results := function(builtin, host)
