@@ -116,7 +116,8 @@ func limitSettings() []Setting {
 		{
 			Key: "upstream", Section: SectionLimits, Kind: String, Reload: Workers,
 			Help: "URL of the server for requests that an http-wasm guest passes on",
-			Doc:  "Without it they are answered with 404.",
+			Doc: "`http://host:port`, `https://host` or `unix:/path/to/socket`. Without it they are answered with 404. Without `app` it is what is served, " +
+				"behind the middleware: see routes.md.",
 		},
 	}
 }

@@ -116,6 +116,8 @@ func describe(raw any) string {
 	switch reflect.ValueOf(raw).Kind() {
 	case reflect.Bool:
 		return fmt.Sprintf("the truth value %v", raw)
+	case reflect.String:
+		return "a text"
 	case reflect.Slice:
 		return "a list"
 	case reflect.Map:

@@ -59,7 +59,7 @@ func (g *Guest) environ(req *exchange.Request, r *request) ([]string, error) {
 		"SERVER_PROTOCOL="+req.Proto,
 		"SERVER_SOFTWARE="+software,
 		"X_FULL_URL="+scheme+"://"+hostOf(req, name)+req.ScriptName+r.target,
-		"X_MATCHED_ROUTE=/...",
+		"X_MATCHED_ROUTE="+req.ScriptName+"/...",
 		"X_RAW_PATH_INFO="+r.path,
 	)
 	if scheme == "https" {

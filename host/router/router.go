@@ -134,7 +134,10 @@ func cutPrefix(target, prefix string) (rest string, ok bool) {
 		}
 		rest = rest[n:]
 	}
-	return rest, prefix == "" || rest == "" || rest[0] == '/' || rest[0] == '?'
+	if prefix != "" && rest != "" && rest[0] != '/' && rest[0] != '?' {
+		return "", false
+	}
+	return rest, true
 }
 
 // next returns the first byte of an escaped text and how many bytes stand for it, 0 at the end.
