@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -60,6 +62,36 @@ func TestSpansOfRequests(t *testing.T) {
 		if !strings.Contains(s.out.String(), `"request_id":"`+got.Attr("appserver.request_id")+`","trace_id":"`+got.TraceID) {
 			t.Error("the access log does not know the trace")
 		}
+	}
+}
+
+// Files have spans, too, and what the front end refuses has none. HTTP/2 is no different.
+func TestSpansWithoutAGuest(t *testing.T) {
+	c := otlptest.Start(t)
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "f"), []byte("file"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, wasm("hello"), "--workers", "1", "--otel-endpoint", c.URL, "--static", "/files="+dir, "--http2-cleartext", "prior-knowledge")
+	s.mustGet("/files/f", 200)
+	s.mustGet("/files/none", 404)
+	if resp, err := load.Do(t.Context(), s.addr, "GET / HTTP/1.1\r\n\r\n"); err != nil || resp.Status != 400 {
+		t.Errorf("%+v, %v", resp, err)
+	}
+	if _, err := fetch(h2Client(t, nil), "http://"+s.addr+"/two"); err != nil {
+		t.Error(err)
+	}
+	s.stop()
+	want := map[string]string{"/files/f": "200 1.1", "/files/none": "404 1.1", "/two": "200 2"}
+	for _, got := range c.Spans() {
+		path := got.Attr("url.path")
+		if text := got.Attr("http.response.status_code") + " " + got.Attr("network.protocol.version"); text != want[path] || got.Status.Code != 0 {
+			t.Errorf("%s: %s: %+v", path, text, got)
+		}
+		delete(want, path)
+	}
+	if len(want) > 0 {
+		t.Errorf("no spans for %v", want)
 	}
 }
 
