@@ -21,8 +21,8 @@ type Informer interface {
 
 // Inform sends an interim response ahead of the head, such as 103 Early Hints (RFC 8297). Fields of framing and of the
 // connection are left out. It fails with ErrNotSupported where the client's protocol has no interim responses, with
-// ErrCommitted after the head, and with a *Failure when a rule is broken. 100 and 101 are not for Inform: the front end
-// sends the first when the body is read, and Hijack is the way to the second.
+// ErrCommitted after the head, and with a *Failure when a rule is broken. A client that waits for 100 gets it
+// from the front end when the body is read, whether or not a guest says it, too; Hijack is the way to 101.
 func (r *Response) Inform(status int, fields Fields) error {
 	informer, ok := r.sink.(Informer)
 	switch {
@@ -30,8 +30,8 @@ func (r *Response) Inform(status int, fields Fields) error {
 		return ErrNotSupported
 	case r.committed || r.finished:
 		return ErrCommitted
-	case status <= 101 || status > 199:
-		return Fail(502, BadResponse, "the guest set the interim status %d; there are those from 102 to 199", status)
+	case status < 100 || status == 101 || status > 199:
+		return Fail(502, BadResponse, "the guest set the interim status %d; there are 100 and those from 102 to 199", status)
 	case r.informs == maxInforms:
 		return Fail(502, BadResponse, "the guest sent more than %d interim responses", maxInforms)
 	}

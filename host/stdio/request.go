@@ -94,7 +94,7 @@ func (s *sender) head() {
 	if forwarded != "" {
 		s.line("X-Forwarded-For: ", forwarded)
 	}
-	if r.Scheme != "" {
+	if r.Scheme == "https" { // without the field everybody takes it for http
 		s.line("X-Forwarded-Proto: ", r.Scheme)
 	}
 	if r.Upgrade != "" {

@@ -34,6 +34,12 @@ func (i *instance) receive(x *exchange.Exchange) (reuse bool, conn net.Conn, err
 	}
 	trailers := slices.DeleteFunc(fieldsOf(res.Trailer), func(f exchange.Field) bool { return !exchange.MayTrail(f.Name) })
 	x.Response.Trailers = append(x.Response.Trailers, trailers...)
+	if slices.Equal(res.TransferEncoding, []string{"chunked"}) {
+		// What the guest did not want to give a length stays without one.
+		if err := x.Response.Flush(); err != nil {
+			return false, nil, exchange.SendFailure(err)
+		}
+	}
 	return !res.Close, nil, nil
 }
 
@@ -52,10 +58,9 @@ func (i *instance) readHead(x *exchange.Exchange) (*http.Response, error) {
 			return nil, exchange.Fail(502, exchange.BadResponse, "what the guest printed is no HTTP response: %w", err)
 		case res.StatusCode >= 200, res.StatusCode == http.StatusSwitchingProtocols:
 			return res, nil
-		case res.StatusCode > http.StatusSwitchingProtocols: // the server says 100 itself
-			if err := inform(x, res); err != nil {
-				return nil, err
-			}
+		}
+		if err := inform(x, res); err != nil {
+			return nil, err
 		}
 	}
 	return nil, exchange.Fail(502, exchange.BadResponse, "the guest sent more than %d informational responses", maxInterim)

@@ -158,7 +158,6 @@ func serve(r *request) {
 		print("HTTP/1.1 200 OK\r\n\r\nuntil the end")
 		os.Exit(0)
 	case "/hints":
-		print("HTTP/1.1 100 Continue\r\n\r\n")
 		print("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nLink: </b>\r\nConnection: x\r\n\r\n")
 		reply("hinted")
 	case "/upgrade": // to a protocol that sends lines back, with their numbers, until one is empty
