@@ -24,6 +24,7 @@ race: ## the same under the race detector; needs a C compiler
 torture: ## the long versions of the tests under load
 	TORTURE=1 $(GO) test -timeout 60m -run 'Load|Kill|Storm|Reload|Upgrade|Stopped|Term|Slow|Flood|BadGuests' -v ./cmd/appserver
 	TORTURE=1 $(GO) test -timeout 60m ./host/...
+	TORTURE=1 $(GO) test -timeout 20m -run HTTPBin -v ./guests
 
 fuzz: ## each fuzz target for a short while
 	scripts/fuzz.sh

@@ -15,7 +15,11 @@ import (
 func serve() {
 	checkpoint()
 	reseed()
-	if err := cgi.Serve(handler(http.NotFoundHandler())); err != nil {
+	next := handler(http.NotFoundHandler())
+	if err := cgi.Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.URL.Scheme, r.URL.Host = "", "" // as with net/http, which handlers know
+		next.ServeHTTP(w, r)
+	})); err != nil {
 		Log().Error("no CGI request", "error", err)
 		os.Exit(1)
 	}

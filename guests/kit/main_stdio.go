@@ -4,6 +4,7 @@ package kit
 
 import (
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -24,18 +25,36 @@ func serve() {
 	}
 }
 
-// prepare gives requests the address of the client, which the server has added to X-Forwarded-For: the connection has
-// none. The port is not known. It lets handlers read on after they have begun to answer, as they can in the other kinds
+// prepare takes the address of the client from the end of X-Forwarded-For, where the server has put it, since the connection has
+// none; what is left is what the client has sent. The port is not known. It lets handlers read on after they have begun to answer, as they can in the other kinds
 // of guests.
 func prepare(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if list := r.Header.Get("X-Forwarded-For"); list != "" {
-			ip := strings.TrimSpace(list[strings.LastIndex(list, ",")+1:])
-			r.RemoteAddr = net.JoinHostPort(ip, "0")
+			at := strings.LastIndex(list, ",")
+			r.RemoteAddr = net.JoinHostPort(strings.TrimSpace(list[at+1:]), "0")
+			if at < 0 {
+				r.Header.Del("X-Forwarded-For")
+			} else {
+				r.Header.Set("X-Forwarded-For", list[:at])
+			}
 		}
 		_ = http.NewResponseController(w).EnableFullDuplex() // net/http's own writer can do it
 		next.ServeHTTP(w, r)
+		skip(w, r.Body)
 	})
+}
+
+// maxSkip is how much of a body that the handler leaves net/http would skip to use the connection again.
+const maxSkip = 256 << 10
+
+// skip reads what the handler has left of a body. Where the response may begin before the request ends, net/http does that
+// too late: it finds the end after it has stopped to watch the connection, watches it once more, and panics when it reads
+// the next request. A connection with more to skip is not used again.
+func skip(w http.ResponseWriter, body io.Reader) {
+	if n, err := io.CopyN(io.Discard, body, maxSkip); n == maxSkip && err == nil {
+		w.Header().Set("Connection", "close")
+	}
 }
 
 // once is a listener that accepts one connection.
