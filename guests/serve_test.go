@@ -15,6 +15,7 @@ import (
 
 	"github.com/appserver-go/appserver/exchange"
 	"github.com/appserver-go/appserver/host"
+	"github.com/appserver-go/appserver/host/boundary"
 	"github.com/appserver-go/appserver/host/engine"
 	"github.com/appserver-go/appserver/host/httpwasm"
 )
@@ -34,6 +35,8 @@ type options struct {
 	stdio  bool   // speak HTTP over stdin and stdout to it
 	cache  string // of compiled code
 	dirs   []string
+
+	boundary *boundary.Boundary
 }
 
 // load starts the guest in a file. It ends with the test.
@@ -53,7 +56,7 @@ func load(t *testing.T, path string, o options) (*host.Guest, error) {
 		o.log = &lines{}
 	}
 	ho := host.Options{
-		Path: filepath.Base(path), Wasm: wasm, CacheDir: o.cache, Dirs: o.dirs, Env: o.env, Config: []byte(o.config), Next: o.next,
+		Path: filepath.Base(path), Wasm: wasm, CacheDir: o.cache, Dirs: o.dirs, Env: o.env, Config: []byte(o.config), Next: o.next, Boundary: o.boundary,
 		Log:      slog.New(slog.NewTextHandler(io.Discard, nil)), // its level is the guest's, too
 		GuestLog: func(_ string, _ slog.Level, line string) { o.log.add(line) },
 	}

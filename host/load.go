@@ -11,11 +11,14 @@ import (
 	"fmt"
 	"log/slog"
 	"path"
+	"slices"
 
 	"github.com/appserver-go/appserver/exchange"
+	"github.com/appserver-go/appserver/host/boundary"
 	"github.com/appserver-go/appserver/host/cgi"
 	"github.com/appserver-go/appserver/host/component"
 	"github.com/appserver-go/appserver/host/engine"
+	"github.com/appserver-go/appserver/host/hostcall"
 	"github.com/appserver-go/appserver/host/httpwasm"
 	"github.com/appserver-go/appserver/host/stdio"
 	"github.com/appserver-go/appserver/internal/fault"
@@ -60,6 +63,8 @@ type Options struct {
 	Instances int
 	// BufferLimit is the most bytes of a body that are held in memory; 0 means the protocol's default.
 	BufferLimit int64
+	// Boundary is what the guest may reach beyond its sandbox; nil is nothing.
+	Boundary *boundary.Boundary
 	// Next gets the requests that an http-wasm guest passes on; nil answers them with 404.
 	Next exchange.Handler
 
@@ -89,6 +94,7 @@ type Guest struct {
 	facts     []Fact // of a Go plugin
 	protocol  string
 	instances int
+	boundary  *boundary.Boundary // nil for a guest that does not import its functions
 }
 
 func (o *Options) setDefaults() {
@@ -135,6 +141,9 @@ func (g *Guest) start(ctx context.Context, o *Options, dirs []engine.Dir) (err e
 	if g.protocol, err = identify(g.module, o.Protocol); err != nil {
 		return err
 	}
+	if err := g.defineCalls(ctx, o); err != nil {
+		return err
+	}
 	o.Stage("starting")
 	line := o.line()
 	switch g.protocol {
@@ -165,6 +174,18 @@ func (g *Guest) start(ctx context.Context, o *Options, dirs []engine.Dir) (err e
 		g.handler = h
 	}
 	return nil
+}
+
+// defineCalls gives a guest that imports them the functions that lead out of the sandbox. Whether they do is up to the
+// options: without a Boundary they are there, and deny.
+func (g *Guest) defineCalls(ctx context.Context, o *Options) error {
+	if !slices.ContainsFunc(g.module.Imports(), func(i engine.Import) bool { return i.Module == hostcall.Module }) {
+		return nil
+	}
+	if g.boundary = o.Boundary; g.boundary == nil {
+		g.boundary = boundary.New(boundary.Options{Log: o.Log})
+	}
+	return hostcall.Define(ctx, g.engine)
 }
 
 // startStdio makes the handler of a stdio guest.
@@ -202,6 +223,11 @@ func requestID(ctx context.Context) string {
 func (g *Guest) Serve(ctx context.Context, x *exchange.Exchange) error {
 	if ctx.Value(exchange.ContextKey{}) != x {
 		ctx = context.WithValue(ctx, exchange.ContextKey{}, x)
+	}
+	if g.boundary != nil {
+		scoped, scope := g.boundary.Begin(ctx)
+		defer scope.Close()
+		ctx = scoped
 	}
 	return g.handler.Serve(ctx, x)
 }

@@ -83,6 +83,7 @@ func (g *Guest) newRunner(ctx context.Context) (*runner, error) {
 
 // suspended makes a runner that goes on from the guest's checkpoint.
 func (g *Guest) suspended(ctx context.Context) (*runner, error) {
+	ctx = engine.Starting(ctx)
 	r := &runner{}
 	stderr := engine.NewLineWriter(func(line string) { g.opts.Stderr(ctx, line) })
 	printed := false

@@ -122,3 +122,12 @@ func (i *Instance) closing(ctx context.Context, _ uint32) {
 		panic(&interruption{context.Cause(i.ctx)})
 	}
 }
+
+// Starting returns the context for an instance's start that a request has brought about: it ends with ctx, and has none of
+// its values. What an instance does at its start is for all its requests, so it must not see one of them.
+func Starting(ctx context.Context) context.Context { return starting{ctx} }
+
+type starting struct{ context.Context }
+
+// Value implements context.Context.
+func (starting) Value(any) any { return nil }

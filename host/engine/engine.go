@@ -233,6 +233,9 @@ func (e *Engine) HostModuleName(base string) string {
 	}
 }
 
+// HasHostModule reports whether a module of host functions with the name exists.
+func (e *Engine) HasHostModule(name string) bool { return e.runtime.Module(name) != nil }
+
 // Stats returns the figures of this moment.
 func (e *Engine) Stats() Stats {
 	return Stats{

@@ -18,6 +18,10 @@ import (
 // Kind says what an import or export is.
 type Kind = rewrite.Kind
 
+// CallsModule is the name under which a command may import functions that lead out of the sandbox, and be suspended all the
+// same: none of them may call the guest.
+const CallsModule = rewrite.CallsModule
+
 // The kinds of imports and exports (core specification 2.5.10, 2.5.11).
 const (
 	KindFunc   = rewrite.KindFunc

@@ -62,7 +62,7 @@ type instance struct {
 func (g *Guest) newInstance(ctx context.Context) (*instance, error) {
 	in := &instance{guest: g, phase: starting}
 	in.ctx.in = in
-	in.ctx.set(ctx)
+	in.ctx.set(engine.Starting(ctx))
 	in.stdout = engine.NewLineWriter(func(line string) { in.print(slog.LevelInfo, line) })
 	in.stderr = engine.NewLineWriter(func(line string) {
 		in.lastWords = line

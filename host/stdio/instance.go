@@ -52,7 +52,7 @@ func (g *Guest) start(ctx context.Context) (*instance, error) {
 	}
 	go func() {
 		defer close(i.done)
-		i.err = module.Call(life, module.Function(entry), nil)
+		i.err = module.Call(&lifetime{life, i}, module.Function(entry), nil)
 		stderr.Flush()
 		i.in.cut()
 		i.out.end()
@@ -86,6 +86,20 @@ func (i *instance) context() context.Context {
 		return *ctx
 	}
 	return context.Background()
+}
+
+// lifetime is the context of a guest's run. It lasts as long as the guest does, and has the values of the request in hand.
+type lifetime struct {
+	context.Context
+	instance *instance
+}
+
+// Value implements context.Context.
+func (l *lifetime) Value(key any) any {
+	if v := l.Context.Value(key); v != nil {
+		return v
+	}
+	return l.instance.context().Value(key)
 }
 
 // errEnded is the error of a guest whose _start returned.

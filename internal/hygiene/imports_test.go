@@ -26,7 +26,8 @@ var rules = []rule{
 	{"scoreboard", nil, "the scoreboard is memory and its layout, nothing else"},
 	{"internal/proto", nil, "the protocol is messages and framing; what they mean is the business of its two ends"},
 	{"internal/handover", []string{"sockets", "internal/proto", "internal/fault"}, "the handover is what two arbiters say to each other; what follows is the arbiters' business"},
-	{"config", []string{"internal/fault"}, "config is plain data below everything that reads it"},
+	{"internal/allowlist", []string{"internal/fault"}, "an allow-list reads URLs; who asks for them is not its business"},
+	{"config", []string{"internal/fault", "internal/allowlist"}, "config is plain data below everything that reads it"},
 	{"sockets", []string{"internal/fault"}, "sockets know addresses and descriptors, not who uses them"},
 	{"reloader", []string{"internal/fault"}, "the reloader turns files into events and knows nothing of workers"},
 	{"internal/sdnotify", []string{"internal/fault"}, "sdnotify is a protocol; when to send what is decided by cmd"},
@@ -60,7 +61,7 @@ var rules = []rule{
 	{"http2", []string{"exchange", "internal/httprules", "internal/link"}, "the adapter translates net/http to exchange and decides nothing else"},
 	{
 		"host",
-		[]string{"exchange", "host/engine", "host/httpwasm", "host/cgi", "host/stdio", "host/component", "host/goplugin", "host/upstream", "internal/fault"},
+		[]string{"exchange", "host/engine", "host/httpwasm", "host/cgi", "host/stdio", "host/component", "host/goplugin", "host/upstream", "host/boundary", "host/hostcall", "internal/fault"},
 		"host runs guests; who serves them is not its business",
 	},
 	{"host/router", []string{"exchange"}, "the router sends requests to handlers and does not ask what they are"},
@@ -98,6 +99,9 @@ var rules = []rule{
 	{"host/httpwasm", []string{"exchange", "host/engine", "host/guestfail", "internal/fault"}, "guest ABIs never import each other"},
 	{"host/cgi", []string{"exchange", "host/engine", "internal/fault"}, "guest ABIs never import each other"},
 	{"host/stdio", []string{"exchange", "host/engine", "internal/fault"}, "guest ABIs never import each other"},
+	{"host/boundary", []string{"exchange", "internal/allowlist"}, "the boundary decides; it neither connects nor knows WebAssembly"},
+	{"host/hostcall", []string{"host/boundary", "host/engine"}, "host calls are pointers and numbers; what they do is the boundary's business"},
+	{"host/outbound", []string{"exchange", "host/boundary", "internal/allowlist"}, "the client of guests knows no guest"},
 	{"host/goplugin", []string{"exchange", "internal/fault", "internal/httpwriter"}, "guest ABIs never import each other"},
 	{"host/upstream", []string{"exchange", "internal/fault", "internal/httpwriter"}, "an upstream is a handler, not a guest"},
 	{"host/static", []string{"exchange", "internal/fault"}, "files are served by a handler that knows no guest"},
@@ -114,12 +118,12 @@ var external = []struct {
 	allow []string
 	why   string
 }{
-	{"github.com/tetratelabs/wazero", []string{"host/engine", "host/httpwasm", "host/cgi", "host/component/abi", "host/component/wasi", "host/stdio"}, "only the engine and the guest ABIs speak wazero"},
+	{"github.com/tetratelabs/wazero", []string{"host/engine", "host/httpwasm", "host/cgi", "host/component/abi", "host/component/wasi", "host/stdio", "host/hostcall"}, "only the engine and the guest ABIs speak wazero"},
 	{"github.com/spf13/viper", []string{"cmd/appserver"}, "below cmd a setting is a field of config.Config"},
 	{"github.com/spf13/cobra", []string{"cmd/appserver"}, "the command line is cmd's"},
 	{"github.com/lmittmann/tint", []string{"cmd/appserver"}, "below cmd a log is a *slog.Logger"},
 	{"net/http", []string{
-		"http2", "internal/httpwriter", "host/upstream", "host/goplugin", "host/stdio", "guests", "guests/kit", "guests/go-hello", "cmd/appserver", "control", "dev", "metrics", "internal/bench", "internal/otlp", "internal/otlp/otlptest",
+		"http2", "internal/httpwriter", "host/upstream", "host/outbound", "host/goplugin", "host/stdio", "guests", "guests/kit", "guests/go-hello", "cmd/appserver", "control", "dev", "metrics", "internal/bench", "internal/otlp", "internal/otlp/otlptest",
 	}, "requests travel as exchange.Exchange; only adapters know net/http"},
 }
 

@@ -30,10 +30,13 @@ var rank = [...]int{
 	sectionGlobal: 7, sectionExport: 8, sectionStart: 9, sectionElement: 10, sectionDataCount: 11, sectionCode: 12, sectionData: 13,
 }
 
+// CallsModule is the module of functions that lead out of the sandbox. None of them calls the guest.
+const CallsModule = "appserver"
+
 // Names that are the host's own. A module that uses them is refused.
 const (
 	// HostModule is the module that the function which is called for fuel is imported from.
-	HostModule = "appserver"
+	HostModule = "appserver_engine"
 	// YieldImport is that function, of type ()->().
 	YieldImport = "yield"
 	// DescriptorImport is a function of type (i32)->() that is called with the descriptor that fd_close is about to close,
@@ -134,7 +137,7 @@ type Module struct {
 	watched  map[uint32]watched
 	pauses   map[uint32]byte // imports that are not BeforeCall: BeforeYield, or quiet
 	entry    int64           // the function exported as _start, -1 without one
-	foreign  bool            // imports functions that are not WASI's
+	foreign  bool            // imports functions that are neither WASI's nor of CallsModule
 	start    int64           // the start function, -1 without one
 	refs     []uint32
 	maxRef   int64 // the highest function index that is referred to outside of code
@@ -319,7 +322,11 @@ const quiet = 0xff
 
 // pause notes what calling an import is to a checkpoint.
 func (m *Module) pause(e External) {
-	if e.Module != "wasi_snapshot_preview1" {
+	switch e.Module {
+	case "wasi_snapshot_preview1":
+	case CallsModule:
+		return
+	default:
 		m.foreign = true
 		return
 	}
@@ -339,7 +346,7 @@ func (m *Module) pause(e External) {
 func (m *Module) pausesAt(index uint32) bool { return index < m.imported && m.pauses[index] != quiet }
 
 // Checkpoints reports whether the module is a command, all of whose calls of the host are made by name: it begins with
-// _start and imports nothing but WASI.
+// _start and imports nothing but WASI and what leads out of the sandbox.
 func (m *Module) Checkpoints() bool { return m.entry >= 0 && !m.foreign && !m.Facts.PassesImports }
 
 // element reads an element segment (core specification 5.5.12): the lowest bit says that it is passive or declarative,

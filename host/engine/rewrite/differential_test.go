@@ -173,7 +173,7 @@ func TestGenerated(t *testing.T) {
 // bound gives the memory of a rewritten module its maximum of three pages back.
 func bound(t *testing.T, module []byte) []byte {
 	t.Helper()
-	d, err := Decode(bytes.ReplaceAll(bytes.ReplaceAll(module, []byte(reserved), []byte("appservex.")), []byte("\x09"+HostModule), []byte("\x09appservex")))
+	d, err := Decode(bytes.ReplaceAll(bytes.ReplaceAll(module, []byte(reserved), []byte("appservex.")), []byte("\x10"+HostModule), []byte("\x10appserver_enginx")))
 	if err != nil {
 		t.Fatal(err)
 	}
