@@ -5,6 +5,9 @@ import (
 	"path"
 	"strconv"
 	"strings"
+
+	"github.com/appserver-go/appserver/internal/allowlist"
+	"github.com/appserver-go/appserver/internal/fault"
 )
 
 func (c *Config) checkAddresses() error {
@@ -111,6 +114,16 @@ func (g *Guest) checkDirs() error {
 			return problem("guest.dirs", "keep one of them", "the guest's directory %s is given twice", clip(dir.Guest))
 		}
 		seen[dir.Guest] = true
+	}
+	return nil
+}
+
+func (c *Config) checkOutbound() error { return c.Guest.checkOutbound() }
+
+// checkOutbound reads the list of what the guest may call.
+func (g *Guest) checkOutbound() error {
+	if _, err := allowlist.Parse(g.Outbound); err != nil {
+		return problem("guest.outbound", fault.Hint(err), "%w", err)
 	}
 	return nil
 }

@@ -26,7 +26,10 @@ func (g *Guest) checkOwn(c *Config) error {
 	if err := g.checkPairs(); err != nil {
 		return err
 	}
-	return g.checkDirs()
+	if err := g.checkDirs(); err != nil {
+		return err
+	}
+	return g.checkOutbound()
 }
 
 func (c *Config) checkRoutes() error {

@@ -228,6 +228,16 @@ type Guest struct {
 	Args []string `mapstructure:"args" json:",omitempty"`
 	// Dirs are the directories the guest sees: "host:guest" read-only, "host:guest:rw" writable.
 	Dirs []string `mapstructure:"dirs" json:",omitempty"`
+	// Outbound are the URLs that the guest may call, in the grammar of package allowlist.
+	Outbound []string `mapstructure:"outbound" json:",omitempty"`
+	// OutboundPrivate lets the names in Outbound lead to private addresses.
+	OutboundPrivate bool `mapstructure:"outbound_private" json:",omitempty"`
+	// OutboundTimeout bounds a call; 0 leaves that to the request's own time.
+	OutboundTimeout time.Duration `mapstructure:"outbound_timeout" json:",omitempty"`
+	// OutboundCalls is how many calls a request may make; 0 means any number.
+	OutboundCalls int `mapstructure:"outbound_calls" json:",omitempty"`
+	// OutboundBody is the largest body of a call, either way, in bytes; 0 means no limit.
+	OutboundBody Size `mapstructure:"outbound_body" json:",omitempty"`
 	// Config is what an http-wasm guest gets from get_config.
 	Config string `mapstructure:"config" json:",omitempty"`
 	// PluginConfig is what NewHandler of a Go plugin gets: "name=value".

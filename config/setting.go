@@ -147,7 +147,7 @@ func Settings() []Setting {
 	var all []Setting
 	for _, rows := range [][]Setting{
 		serverSettings(), workerSettings(), timeSettings(), limitSettings(), tlsSettings(), trustSettings(), processSettings(), reloadSettings(), logSettings(),
-		metricsSettings(), guestSettings(), guestWorld(), hookSettings(),
+		metricsSettings(), guestSettings(), guestWorld(), guestBoundary(), hookSettings(),
 	} {
 		all = append(all, rows...)
 	}

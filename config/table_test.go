@@ -128,6 +128,7 @@ func TestDefault(t *testing.T) {
 		AccessLogFormat: `%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"`,
 		Guest: Guest{
 			Protocol: "auto", MemoryLimit: 128 << 20, MemoryBudget: 512 << 20, TableLimit: 1_000_000, Interrupt: "fuel", Isolation: "reset",
+			OutboundTimeout: 30 * time.Second, OutboundCalls: 100, OutboundBody: 32 << 20,
 		},
 	}
 	got := Default()

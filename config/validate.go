@@ -47,6 +47,7 @@ func (c *Config) Validate(classes []string) error {
 		c.checkEnvironments,
 		c.checkMemory,
 		c.checkDirs,
+		c.checkOutbound,
 		c.checkEncoded,
 	} {
 		if err := check(); err != nil {
@@ -191,7 +192,7 @@ func (c *Config) checkEncoded() error {
 		return nil
 	}
 	sizes := map[string]int{
-		"env": total(c.Env), "guest.env": total(c.Guest.Env), "guest.args": total(c.Guest.Args),
+		"env": total(c.Env), "guest.env": total(c.Guest.Env), "guest.args": total(c.Guest.Args), "guest.outbound": total(c.Guest.Outbound),
 		"guest.config": len(c.Guest.Config), "guest.plugin_config": total(c.Guest.PluginConfig),
 		"middleware": encodedSize(c.Middleware), "route": encodedSize(c.Route),
 	}

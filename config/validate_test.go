@@ -164,6 +164,8 @@ func TestValidateRefuses(t *testing.T) {
 		{"dirs", func(c *Config) { c.Guest.Dirs = []string{"/a:b"} }, "guest.dirs", "not absolute"},
 		{"dirs", func(c *Config) { c.Guest.Dirs = []string{"/a:/b:wr"} }, "guest.dirs", "neither ro nor rw"},
 		{"dirs", func(c *Config) { c.Guest.Dirs = []string{"/a:/b", "/c:/b/"} }, "guest.dirs", "twice"},
+		{"outbound", func(c *Config) { c.Guest.Outbound = []string{"api.example.com"} }, "guest.outbound", "scheme"},
+		{"outbound", func(c *Config) { c.Guest.Outbound = []string{"https://h/?q"} }, "guest.outbound", "query"},
 		{"size", func(c *Config) { c.Guest.Args = []string{strings.Repeat("x", MaxEncoded)} }, "guest.args", "together"},
 	} {
 		c := Default()

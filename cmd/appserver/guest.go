@@ -12,15 +12,20 @@ import (
 
 	"github.com/appserver-go/appserver/config"
 	"github.com/appserver-go/appserver/host"
+	"github.com/appserver-go/appserver/host/boundary"
 	"github.com/appserver-go/appserver/host/chain"
 	"github.com/appserver-go/appserver/host/engine"
 	"github.com/appserver-go/appserver/host/httpwasm"
+	"github.com/appserver-go/appserver/host/outbound"
 	"github.com/appserver-go/appserver/internal/proto"
 	"github.com/appserver-go/appserver/workers"
 )
 
 // loadedGuest is what a worker serves as workers want it.
-type loadedGuest struct{ *chain.Chain }
+type loadedGuest struct {
+	*chain.Chain
+	outbound *outbound.Client
+}
 
 // Describe translates between two packages that must not know each other.
 func (g loadedGuest) Describe() []proto.Fact {
@@ -39,21 +44,32 @@ func (g loadedGuest) Stats() workers.GuestStats {
 	}
 }
 
+// Close releases the guests and their connections.
+func (g loadedGuest) Close() error {
+	defer g.outbound.Close()
+	return g.Chain.Close()
+}
+
 // loadGuest loads all guests of a worker, and what else answers its requests.
 func loadGuest(ctx context.Context, r workers.LoadRequest) (workers.Guest, error) {
 	files, err := artifactContent(r.Artifact)
 	if err != nil {
 		return nil, err
 	}
-	c, err := chain.Load(ctx, chainOptions(&r, files))
+	client := outbound.New()
+	o, err := chainOptions(&r, files, client)
 	if err != nil {
 		return nil, err
 	}
-	return loadedGuest{c}, nil
+	c, err := chain.Load(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return loadedGuest{c, client}, nil
 }
 
 // chainOptions are the settings as package chain takes them.
-func chainOptions(r *workers.LoadRequest, files map[string][]byte) chain.Options {
+func chainOptions(r *workers.LoadRequest, files map[string][]byte, client boundary.Client) (chain.Options, error) {
 	cfg := &r.Config
 	o := chain.Options{Log: r.Log, Platform: host.PlatformOptions{
 		MemoryBudget: int64(cfg.Guest.MemoryBudget), Interrupt: engine.Interrupt(cfg.Guest.Interrupt),
@@ -64,6 +80,11 @@ func chainOptions(r *workers.LoadRequest, files map[string][]byte) chain.Options
 		programs[p.Name] = &chain.Guest{Name: p.Name, Options: hostOptions(r, p, files[p.Path])}
 		if p.Name != "app" {
 			programs[p.Name].Options.Log = r.Log.With("guest", p.Name)
+		}
+		o := &programs[p.Name].Options
+		var err error
+		if o.Boundary, err = newBoundary(p.Guest, client, o.Log); err != nil {
+			return chain.Options{}, err
 		}
 	}
 	for i := range cfg.Middleware {
@@ -79,7 +100,7 @@ func chainOptions(r *workers.LoadRequest, files map[string][]byte) chain.Options
 	if cfg.App != "" || cfg.Upstream != "" {
 		o.App = &chain.App{Name: "app", Guest: programs["app"], Upstream: cfg.Upstream}
 	}
-	return o
+	return o, nil
 }
 
 // hostOptions are the settings of a guest as package host takes them.

@@ -30,9 +30,6 @@ var rank = [...]int{
 	sectionGlobal: 7, sectionExport: 8, sectionStart: 9, sectionElement: 10, sectionDataCount: 11, sectionCode: 12, sectionData: 13,
 }
 
-// CallsModule is the module of functions that lead out of the sandbox. None of them calls the guest.
-const CallsModule = "appserver"
-
 // Names that are the host's own. A module that uses them is refused.
 const (
 	// HostModule is the module that the function which is called for fuel is imported from.
@@ -319,35 +316,6 @@ func (m *Module) watch(e External) {
 // quiet marks imports that give the guest nothing which could be different at another time or for another request, or
 // that do not return.
 const quiet = 0xff
-
-// pause notes what calling an import is to a checkpoint.
-func (m *Module) pause(e External) {
-	switch e.Module {
-	case "wasi_snapshot_preview1":
-	case CallsModule:
-		return
-	default:
-		m.foreign = true
-		return
-	}
-	kind, ok := map[string]byte{
-		"proc_exit": quiet, "fd_prestat_get": quiet, "fd_prestat_dir_name": quiet, "fd_fdstat_get": quiet, "sched_yield": BeforeYield,
-	}[e.Name]
-	if !ok {
-		return
-	}
-	if m.pauses == nil {
-		m.pauses = map[uint32]byte{}
-	}
-	m.pauses[m.imported] = kind
-}
-
-// pausesAt reports whether a call of the function is to be preceded by a checkpoint.
-func (m *Module) pausesAt(index uint32) bool { return index < m.imported && m.pauses[index] != quiet }
-
-// Checkpoints reports whether the module is a command, all of whose calls of the host are made by name: it begins with
-// _start and imports nothing but WASI and what leads out of the sandbox.
-func (m *Module) Checkpoints() bool { return m.entry >= 0 && !m.foreign && !m.Facts.PassesImports }
 
 // element reads an element segment (core specification 5.5.12): the lowest bit says that it is passive or declarative,
 // the next one that it has a table or is declarative, the third that it holds expressions.
