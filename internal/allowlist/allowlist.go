@@ -205,7 +205,7 @@ func parseRule(item string) (r rule, err error) {
 	case r.HasQuery:
 		return rule{}, errors.New("it has a query")
 	case r.below && r.Literal():
-		return rule{}, errors.New("only names can follow *.")
+		return rule{}, errors.New("only names can follow the star")
 	}
 	return r, nil
 }
