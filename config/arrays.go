@@ -71,7 +71,7 @@ func Arrays() []Array {
 func ownRows(without ...string) []Setting {
 	common := []string{"guest.memory_budget", "guest.interrupt", "guest.cache_dir", "guest.share_code"}
 	var rows []Setting
-	for _, s := range slices.Concat(guestSettings(), guestWorld()) {
+	for _, s := range slices.Concat(guestSettings(), guestWorld(), guestBoundary()) {
 		if !slices.Contains(common, s.Key) && !slices.Contains(without, s.leaf()) {
 			rows = append(rows, s)
 		}

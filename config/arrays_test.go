@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/appserver-go/appserver/internal/fault"
 )
@@ -63,7 +64,7 @@ func TestArraySet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	guest := Guest{Protocol: "auto", MemoryLimit: 128 << 20, TableLimit: 1_000_000, Isolation: "reset"}
+	guest := Guest{Protocol: "auto", MemoryLimit: 128 << 20, TableLimit: 1_000_000, OutboundTimeout: 30 * time.Second, OutboundCalls: 100, OutboundBody: 32 << 20, Isolation: "reset"}
 	one, two, small := guest, guest, guest
 	one.Protocol, one.Config, one.Isolation = "", "x", "shared"
 	two.Protocol, two.Env = "", []string{"A=b"}
