@@ -202,7 +202,7 @@ type Hooks struct {
 
 // Guest is the settings of a guest.
 type Guest struct {
-	// Protocol is "auto", "http-wasm", "cgi" or "stdio".
+	// Protocol is "auto", "http-wasm", "cgi", "stdio" or "wws".
 	Protocol string `mapstructure:"protocol" json:",omitempty"`
 	// MemoryLimit is the most linear memory one instance may have, in bytes.
 	MemoryLimit Size `mapstructure:"memory_limit" json:",omitempty"`

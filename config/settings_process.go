@@ -116,11 +116,11 @@ func logSettings() []Setting {
 func guestSettings() []Setting {
 	return []Setting{
 		{
-			Key: "guest.protocol", Section: SectionGuest, Kind: Enum, Values: []string{"auto", "http-wasm", "cgi", "stdio"},
+			Key: "guest.protocol", Section: SectionGuest, Kind: Enum, Values: []string{"auto", "http-wasm", "cgi", "stdio", "wws"},
 			Reload: Workers, Default: "auto",
-			Help: "how the guest speaks HTTP: auto, http-wasm, cgi or stdio",
+			Help: "how the guest speaks HTTP: auto, http-wasm, cgi, stdio or wws",
 			Doc: "`auto` looks at what the module imports and exports. `stdio` is for programs that speak HTTP/1.1 over their " +
-				"standard input and output: nothing in the module tells those from CGI programs.",
+				"standard input and output, `wws` for those of wasm-workers-server, which read and print JSON: nothing in the module tells them from CGI programs.",
 		},
 		{
 			Key: "guest.memory_limit", Section: SectionGuest, Kind: Bytes, Min: 64 << 10, Max: 4 << 30, Reload: Workers,

@@ -14,6 +14,7 @@ const (
 	ProtocolHTTPWasm = "http-wasm"
 	ProtocolCGI      = "cgi"
 	ProtocolStdio    = "stdio" // cannot be told from cgi by the module
+	ProtocolWWS      = "wws"   // nor can this
 )
 
 // ProtocolPlugin is the protocol of Go plugins. It is seen from the file and cannot be configured.
@@ -25,11 +26,11 @@ const ProtocolComponent = "wasi-http"
 // identify returns the protocol that a module speaks: the one that was configured, or what its imports and exports say.
 func identify(m *engine.Module, configured string) (string, error) {
 	switch configured {
-	case ProtocolHTTPWasm, ProtocolCGI, ProtocolStdio:
+	case ProtocolHTTPWasm, ProtocolCGI, ProtocolStdio, ProtocolWWS:
 		return configured, nil
 	case ProtocolAuto, "":
 	default:
-		return "", fault.WithCode(fault.LoadFailed, "guest.protocol is auto, http-wasm, cgi or stdio", "the protocol %q is unknown", configured)
+		return "", fault.WithCode(fault.LoadFailed, "guest.protocol is auto, http-wasm, cgi, stdio or wws", "the protocol %q is unknown", configured)
 	}
 	for _, i := range m.Imports() {
 		if i.Module == "http_handler" {

@@ -21,6 +21,7 @@ import (
 	"github.com/appserver-go/appserver/host/hostcall"
 	"github.com/appserver-go/appserver/host/httpwasm"
 	"github.com/appserver-go/appserver/host/stdio"
+	"github.com/appserver-go/appserver/host/wws"
 	"github.com/appserver-go/appserver/internal/fault"
 )
 
@@ -160,6 +161,15 @@ func (g *Guest) start(ctx context.Context, o *Options, dirs []engine.Dir) (err e
 		h, err := cgi.New(ctx, g.module, cgi.Options{
 			Env: o.Env, Args: o.Args, Dirs: dirs, BufferLimit: o.BufferLimit, Log: o.Log,
 			Reset: o.Isolation == httpwasm.IsolationReset, Instances: o.Instances, MaxRequests: o.MaxRequests,
+			Stderr: func(ctx context.Context, text string) { line(ctx, slog.LevelWarn, text) },
+		})
+		if err != nil {
+			return err
+		}
+		g.handler = h
+	case ProtocolWWS:
+		h, err := wws.New(ctx, g.module, wws.Options{
+			Name: path.Base(o.Path), Args: o.Args, Env: o.Env, Dirs: dirs, BodyLimit: o.BufferLimit, Keep: o.Isolation == httpwasm.IsolationShared, Log: o.Log,
 			Stderr: func(ctx context.Context, text string) { line(ctx, slog.LevelWarn, text) },
 		})
 		if err != nil {

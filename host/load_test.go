@@ -119,7 +119,7 @@ func TestLoadFails(t *testing.T) {
 		{"gojs", gojs, nil, []string{`imports "gojs.a"`, `exports "run"`}, "GOOS=js"},
 		{"noabi as cgi", guest(t, "noabi"), func(o *Options) { o.Protocol = ProtocolCGI }, []string{"exports no function _start"}, "main function"},
 		{"cgi as http-wasm", guest(t, "cgihello"), func(o *Options) { o.Protocol = ProtocolHTTPWasm }, []string{"handle_request"}, ""},
-		{"protocol", guest(t, "hello"), func(o *Options) { o.Protocol = "fcgi" }, []string{`protocol "fcgi" is unknown`}, "auto, http-wasm, cgi or stdio"},
+		{"protocol", guest(t, "hello"), func(o *Options) { o.Protocol = "fcgi" }, []string{`protocol "fcgi" is unknown`}, "auto, http-wasm, cgi, stdio or wws"},
 		{"badexports", guest(t, "badexports"), nil, []string{"handle_request", "i64", "handle_response"}, ""},
 		{"badimport", guest(t, "badimport"), nil, []string{"env.missing_function", "env.missing_too"}, "wasip1"},
 		{"trapstart", guest(t, "trapstart"), nil, []string{"unreachable", "start"}, ""},

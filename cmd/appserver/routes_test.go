@@ -174,6 +174,21 @@ func TestAppsWithoutGuest(t *testing.T) {
 	}
 }
 
+// A guest of wasm-workers-server behind a route is told the URL that its client has asked for.
+func TestRouteToWWS(t *testing.T) {
+	dir, conf := routed(t)
+	copyFile(t, wasm("wws"), filepath.Join(dir, "wws.wasm"))
+	writeFile(t, conf, "[[route]]\npath = '/w'\napp = 'wws.wasm'\nprotocol = 'wws'\nargs = ['{\"data\":\"hi\",\"status\":201,\"headers\":{},\"kv\":{}}']\n")
+	s := start(t, "-c", conf, "--chdir", dir, "-w", "1")
+	if body := string(s.mustGet("/w/x?y", 201).Body); body != "hi" {
+		t.Errorf("body %q", body)
+	}
+	s.awaitRecord("the request", func(r record) bool {
+		return r.text("stream") == "route[1]" && strings.Contains(r.text("line"), `"url":"http://`) && strings.Contains(r.text("line"), `/w/x?y"`)
+	})
+	s.stop()
+}
+
 func TestArraysInEveryFormat(t *testing.T) {
 	var first *Loaded
 	for name, text := range map[string]string{

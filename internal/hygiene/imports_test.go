@@ -61,7 +61,7 @@ var rules = []rule{
 	{"http2", []string{"exchange", "internal/httprules", "internal/link"}, "the adapter translates net/http to exchange and decides nothing else"},
 	{
 		"host",
-		[]string{"exchange", "host/engine", "host/httpwasm", "host/cgi", "host/stdio", "host/component", "host/goplugin", "host/upstream", "host/boundary", "host/hostcall", "internal/fault"},
+		[]string{"exchange", "host/engine", "host/httpwasm", "host/cgi", "host/stdio", "host/wws", "host/component", "host/goplugin", "host/upstream", "host/boundary", "host/hostcall", "internal/fault"},
 		"host runs guests; who serves them is not its business",
 	},
 	{"host/router", []string{"exchange"}, "the router sends requests to handlers and does not ask what they are"},
@@ -97,6 +97,7 @@ var rules = []rule{
 		"wasi:http is a view of an exchange",
 	},
 	{"host/httpwasm", []string{"exchange", "host/engine", "host/guestfail", "internal/fault"}, "guest ABIs never import each other"},
+	{"host/wws", []string{"exchange", "host/engine", "host/guestfail", "internal/fault"}, "guest ABIs never import each other"},
 	{"host/cgi", []string{"exchange", "host/engine", "internal/fault"}, "guest ABIs never import each other"},
 	{"host/stdio", []string{"exchange", "host/engine", "internal/fault"}, "guest ABIs never import each other"},
 	{"host/boundary", []string{"exchange", "internal/allowlist"}, "the boundary decides; it neither connects nor knows WebAssembly"},
