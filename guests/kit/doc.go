@@ -22,6 +22,9 @@
 // The core of a component becomes one, of WASI 0.2's world wasi:http/proxy, with the commands in the README of go-hello;
 // component.wit is its world. Wasi:http does not tell a guest the address of its client: RemoteAddr is empty there.
 //
+// In CGI and stdio guests standard output is the way to the server: os.Stdout is os.Stderr there, so that what the program and
+// its libraries print goes to the log, as it does in http-wasm guests.
+//
 // A handler's panic is not caught. In an http-wasm guest it ends the instance, as a crash would end a process: the
 // server answers 500, or breaks the response off if it has begun, and goes on with a new instance. Package state does
 // not survive that. http.ErrAbortHandler does the same without a trace in the log.

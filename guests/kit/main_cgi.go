@@ -16,7 +16,9 @@ func serve() {
 	checkpoint()
 	reseed()
 	next := handler(http.NotFoundHandler())
+	os.Stdout = stdout
 	if err := cgi.Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		os.Stdout = os.Stderr
 		r.URL.Scheme, r.URL.Host = "", "" // as with net/http, which handlers know
 		next.ServeHTTP(w, r)
 	})); err != nil {

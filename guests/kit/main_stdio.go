@@ -133,7 +133,7 @@ func (s *stdio) SetReadDeadline(t time.Time) error {
 	return nil
 }
 
-func (s *stdio) Write(p []byte) (int, error)      { return os.Stdout.Write(p) }
+func (s *stdio) Write(p []byte) (int, error)      { return stdout.Write(p) }
 func (s *stdio) Close() error                     { os.Exit(0); return nil }
 func (s *stdio) LocalAddr() net.Addr              { return addr{} }
 func (s *stdio) RemoteAddr() net.Addr             { return addr{} }

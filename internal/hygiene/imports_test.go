@@ -110,6 +110,7 @@ var rules = []rule{
 	{"guests", nil, "guests run inside: they share no code with the server"},
 	{"guests/kit", nil, "the kit is compiled into guests: it shares no code with the server"},
 	{"guests/go-hello", []string{"guests/kit"}, "an example shows what its readers can do, with the kit alone"},
+	{"guests/webdav", []string{"guests/kit"}, "an example shows what its readers can do, with the kit alone"},
 	{"internal/load", nil, "the load client judges the server from outside"},
 }
 
@@ -124,7 +125,7 @@ var external = []struct {
 	{"github.com/spf13/cobra", []string{"cmd/appserver"}, "the command line is cmd's"},
 	{"github.com/lmittmann/tint", []string{"cmd/appserver"}, "below cmd a log is a *slog.Logger"},
 	{"net/http", []string{
-		"http2", "internal/httpwriter", "host/upstream", "host/outbound", "host/goplugin", "host/stdio", "guests", "guests/kit", "guests/go-hello", "cmd/appserver", "control", "dev", "metrics", "internal/bench", "internal/otlp", "internal/otlp/otlptest",
+		"http2", "internal/httpwriter", "host/upstream", "host/outbound", "host/goplugin", "host/stdio", "guests", "guests/kit", "guests/go-hello", "guests/webdav", "cmd/appserver", "control", "dev", "metrics", "internal/bench", "internal/otlp", "internal/otlp/otlptest",
 	}, "requests travel as exchange.Exchange; only adapters know net/http"},
 }
 
