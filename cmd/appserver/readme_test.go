@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/appserver-go/appserver/internal/load"
 	"github.com/appserver-go/appserver/internal/npmtest"
@@ -51,9 +52,12 @@ func readmeFlask(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(packages, "flask")); err != nil {
 		t.Skipf("skipped: no flask in %s: scripts/install-test-packages.sh installs it", packages)
 	}
-	s := start(t, python, "--guest-protocol", "stdio", "--guest-isolation", "shared", "--guest-env", "PYTHONPATH=/app:/site",
+	s := prepare(t, python, "--guest-protocol", "stdio", "--guest-isolation", "shared", "--guest-env", "PYTHONPATH=/app:/site",
 		"--guest-dirs", filepath.Join("..", "..", "guests", "python")+":/app", "--guest-dirs", packages+":/site",
 		"--guest-cache-dir", npmtest.CodeCache(t), "--", "/app/wsgi.py", "app:app")
+	s.patience = 2 * time.Minute // CPython is compiled the first time
+	s.begin()
+	s.awaitReady()
 	if body := string(s.mustGet("/?name=reader", 200).Body); !strings.Contains(body, "<h1>Hello, reader!</h1>") {
 		t.Errorf("body %q", body)
 	}
