@@ -3,6 +3,7 @@ package boundary
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // Scope is what one request of a guest has open beyond the sandbox. Everything in it ends with the request, so that
@@ -12,6 +13,7 @@ type Scope struct {
 	boundary *Boundary
 	request  context.Context
 	running  sync.WaitGroup // calls that are sent
+	ended    chan struct{}  // closed by Close
 
 	mu     sync.Mutex
 	ctx    context.Context // of the calls; nil before the first, since most requests make none
@@ -26,7 +28,7 @@ type scopeKey struct{}
 
 // Begin returns a context for a request with a Scope in it, which the caller closes when the request is over.
 func (b *Boundary) Begin(ctx context.Context) (context.Context, *Scope) {
-	s := &Scope{boundary: b, request: ctx}
+	s := &Scope{boundary: b, request: ctx, ended: make(chan struct{})}
 	return context.WithValue(ctx, scopeKey{}, s), s
 }
 
@@ -39,6 +41,9 @@ func Current(ctx context.Context) *Scope {
 // Close ends what is open, and waits for it.
 func (s *Scope) Close() {
 	s.mu.Lock()
+	if !s.closed {
+		close(s.ended)
+	}
 	s.closed = true
 	calls := s.calls
 	s.calls = nil
@@ -51,6 +56,24 @@ func (s *Scope) Close() {
 		c.close()
 	}
 	s.running.Wait()
+}
+
+// maxBehind is how long a guest's run may last longer than its request before it is taken to go on.
+const maxBehind = 100 * time.Millisecond
+
+// Settle is called when something has failed under ctx, the context of the guest's run. If that is because the request's time is
+// up, the run of most guests ends with it, but a moment later: Settle waits for that, so that the guest does not answer meanwhile.
+func (s *Scope) Settle(ctx context.Context) {
+	if s.request.Err() == nil || ctx.Err() != nil {
+		return
+	}
+	t := time.NewTimer(maxBehind)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-s.ended:
+	case <-t.C:
+	}
 }
 
 // Fail notes an error for LastError and returns its code.

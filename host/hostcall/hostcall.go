@@ -106,6 +106,9 @@ func run(fn func(c *call) (int32, error)) api.GoModuleFunc {
 			return
 		}
 		n, err := fn(&call{scope, mod.Memory(), stack})
+		if err != nil {
+			scope.Settle(ctx)
+		}
 		if ctx.Err() != nil {
 			panic(ctx.Err())
 		}
