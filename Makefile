@@ -50,8 +50,12 @@ check: lint generated test ## what must pass before a commit
 bench: build ## requests per second and CPU per request, beside the same handler native
 	$(GO) run ./internal/bench
 	$(GO) test ./host/engine -run '^$$' -bench 'Interruption|Neighbour' -benchtime 200x
-	$(GO) test ./host/engine -run '^$$' -bench Fuel
-	GOMAXPROCS=1 $(GO) test ./host/httpwasm -run '^$$' -bench 'Isolation/^go' -benchtime 8000x
+	$(GO) test ./host/engine -run '^$$' -bench 'Fuel|Reset'
+	GOMAXPROCS=1 $(GO) test ./host/httpwasm -run '^$$' -bench Isolation -benchtime 8000x
+	GOMAXPROCS=1 $(GO) test ./host/httpwasm -run '^$$' -bench FuelOfRequest -benchtime 450x
+	GOMAXPROCS=1 $(GO) test ./host/cgi -run '^$$' -bench Reset
+	$(GO) test ./host/engine -run TestGrowIsCheap -count 1 -v
+	$(GO) test ./cmd/appserver -run TestWorkersShareCode -count 1 -v
 
 clean:
 	rm -f appserver

@@ -3,8 +3,10 @@ package rewrite
 import (
 	"context"
 	"errors"
+	"runtime/debug"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
@@ -108,6 +110,10 @@ func untilYields(t *testing.T, module []byte, enough int) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Code that never yields cannot be stopped, nor can the collector while it runs; the test process can be ended.
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	name := t.Name()
+	defer time.AfterFunc(time.Minute, func() { panic(name + " has gone on for a minute") }).Stop()
 	if _, err := mod.ExportedFunction("f").Call(ctx); !errors.Is(err, errEnough) {
 		t.Errorf("after %d yields: %v", yields, err)
 	}
