@@ -162,6 +162,10 @@ func TestSampleIsTheDefaults(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
+		if want := name == "uncommented"; (len(got.Config.Middleware) == 1) != want || (len(got.Config.Route) == 1) != want {
+			t.Errorf("%s: %d middlewares and %d routes", name, len(got.Config.Middleware), len(got.Config.Route))
+		}
+		got.Config.Middleware, got.Config.Route = nil, nil // examples, which have no defaults
 		if !reflect.DeepEqual(got.Config, config.Default()) {
 			t.Errorf("%s: got\n%+v, want\n%+v", name, got.Config, config.Default())
 		}
@@ -178,7 +182,7 @@ func TestSampleIsTheDefaults(t *testing.T) {
 var (
 	valuesOf = map[string]string{
 		"worker_class": "threaded", "min_ready": "2", "upstream": "http://h", "root_path": "/api", "statsd_host": "localhost:8125",
-		"http_protocols": "h2", "secure_scheme_headers": "X-Scheme=https",
+		"otel_endpoint": "http://localhost:4318", "guest.outbound": "https://api.example.org", "http_protocols": "h2", "secure_scheme_headers": "X-Scheme=https",
 	}
 	tlsFiles   = []string{"APPSERVER_CERTFILE=c.pem", "APPSERVER_KEYFILE=k.pem"}
 	companions = map[string][]string{
@@ -191,7 +195,7 @@ var (
 func TestEverySettingFromEverySource(t *testing.T) {
 	values := map[config.Kind]string{
 		config.String: "text", config.Int: "129", config.Duration: "7s", config.Bytes: "200MiB", config.Mode: "0640", config.Bool: "true",
-		config.List: "10.1.2.3", config.Repeated: "/a:/b=c",
+		config.List: "10.1.2.3", config.Repeated: "/a:/b=c", config.Ratio: "0.5",
 	}
 	for _, s := range config.Settings() {
 		text := values[s.Kind]
