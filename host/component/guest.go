@@ -147,9 +147,8 @@ type instance struct {
 	guest          *Guest
 	abi            *abi.Instance
 	ctx            context.Context
-	http           wasihttp.Exchange
+	http           *wasihttp.Exchange // nil while it serves none
 	dirs           []engine.Directory
-	serving        bool
 	served         int // requests
 	stdout, stderr *engine.LineWriter
 	lastWords      string // the last line on stderr, for the error of a failed start
@@ -199,9 +198,9 @@ func (in *instance) flush() {
 
 // serve has the guest answer x.
 func (in *instance) serve(ctx context.Context, x *exchange.Exchange) error {
-	in.ctx, in.serving = ctx, true
+	in.ctx = ctx
 	in.served++
-	in.http.Begin(x, in.guest.opts.Client)
+	in.http = wasihttp.Begin(x, in.guest.opts.Client)
 	_, err := in.abi.Invoke(ctx, in.guest.component.handle, in.http.Request(), in.http.Outparam())
 	in.http.Close()
 	in.flush()
@@ -210,7 +209,7 @@ func (in *instance) serve(ctx context.Context, x *exchange.Exchange) error {
 	} else {
 		err = in.http.End()
 	}
-	in.ctx, in.serving = context.Background(), false
+	in.ctx, in.http = context.Background(), nil
 	return err
 }
 
@@ -225,15 +224,10 @@ func (in *instance) Dirs() []engine.Directory { return in.dirs }
 
 // Wait implements wasi.Env.
 func (in *instance) Wait() {
-	if in.serving {
+	if in.http != nil {
 		in.http.Wait()
 	}
 }
 
 // HTTP implements wasihttp.Env.
-func (in *instance) HTTP() *wasihttp.Exchange {
-	if !in.serving {
-		return nil
-	}
-	return &in.http
-}
+func (in *instance) HTTP() *wasihttp.Exchange { return in.http }

@@ -36,8 +36,17 @@ func TestWast(t *testing.T) {
 		}
 		files = append(files, more...)
 	}
+	var scripts []*script
+	var texts []string
 	for _, file := range files {
-		t.Run(filepath.Base(file), func(t *testing.T) { runScript(t, file) })
+		s := readScript(t, file)
+		scripts, texts = append(scripts, s), append(texts, s.components()...)
+	}
+	made := jcotest.Assemble(t, texts)
+	for i, s := range scripts {
+		n := len(s.components())
+		t.Run(filepath.Base(files[i]), func(t *testing.T) { s.run(t, made[:n]) })
+		made = made[n:]
 	}
 }
 
@@ -59,8 +68,9 @@ func (f *form) head() string {
 
 // script reads forms.
 type script struct {
-	text string
-	off  int
+	text  string
+	off   int
+	forms []form
 }
 
 func (s *script) skip() {
@@ -152,26 +162,34 @@ func (s *script) quoted() string {
 	return string(b)
 }
 
-// runScript runs the forms of a file in their order.
-func runScript(t *testing.T, file string) {
+// readScript reads a file.
+func readScript(t *testing.T, file string) *script {
+	t.Helper()
 	b, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &script{text: string(b)}
-	var forms []form
 	for f, ok := s.next(); ok; f, ok = s.next() {
-		forms = append(forms, f)
+		s.forms = append(s.forms, f)
 	}
-	var texts []string
-	for _, f := range forms {
-		if c := componentOf(&f); c != nil {
+	return s
+}
+
+// components returns the texts of all components.
+func (s *script) components() (texts []string) {
+	for i := range s.forms {
+		if c := componentOf(&s.forms[i]); c != nil {
 			texts = append(texts, s.text[c.from:c.to])
 		}
 	}
-	made := jcotest.Assemble(t, texts)
+	return texts
+}
+
+// run runs the forms in their order. Made are the components.
+func (s *script) run(t *testing.T, made []jcotest.Assembled) {
 	var current *bare
-	for _, f := range forms {
+	for _, f := range s.forms {
 		line := 1 + strings.Count(s.text[:f.from], "\n")
 		var wasm jcotest.Assembled
 		if componentOf(&f) != nil {

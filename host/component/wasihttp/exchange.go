@@ -31,14 +31,31 @@ type Exchange struct {
 
 	client Client // for requests of the guest's own, nil to deny them
 	calls  calls
+	over   bool
 }
 
-// Begin makes h serve x. The client is for requests of the guest's own; nil denies them. Close must be called when the
-// guest has returned.
-func (h *Exchange) Begin(x *exchange.Exchange, client Client) { *h = Exchange{x: x, client: client} }
+// Begin makes an Exchange of x. The client is for requests of the guest's own; nil denies them. Close must be called when
+// the guest has returned.
+func Begin(x *exchange.Exchange, client Client) *Exchange { return &Exchange{x: x, client: client} }
 
-// Close ends the requests of the guest's own and waits for them.
-func (h *Exchange) Close() { h.calls.close() }
+// Close ends the requests of the guest's own and waits for them. Handles that the guest keeps are of no use from then on.
+func (h *Exchange) Close() {
+	h.calls.close()
+	h.over = true
+}
+
+// live returns the exchange, or ends the guest's call if it is over: the connection serves another one by now.
+func (h *Exchange) live() *exchange.Exchange {
+	if h.over {
+		panic(errors.New("the guest used a request or response that is over"))
+	}
+	return h.x
+}
+
+// requestBody is the body of the request.
+type requestBody struct{ h *Exchange }
+
+func (b requestBody) Read(p []byte) (int, error) { return b.h.live().Request.Body.Read(p) }
 
 // Request returns an incoming-request for the guest.
 func (h *Exchange) Request() any { return &incomingRequest{exchange: h} }
@@ -50,7 +67,7 @@ func (h *Exchange) Outparam() any { return &outparam{exchange: h} }
 func (h *Exchange) Wait() {
 	if h.wanted && h.set {
 		h.wanted = false
-		if err := h.x.Response.Flush(); err != nil {
+		if err := h.live().Response.Flush(); err != nil {
 			panic(clientGone(err))
 		}
 	}
@@ -71,7 +88,7 @@ func (h *Exchange) End() error {
 
 // write implements outlet. A client that is gone ends the guest's call: there is nobody to work for.
 func (h *Exchange) write(p []byte) error {
-	if _, err := h.x.Response.Write(p); err != nil {
+	if _, err := h.live().Response.Write(p); err != nil {
 		panic(clientGone(err))
 	}
 	return nil
@@ -89,7 +106,7 @@ func (h *Exchange) end(trailers exchange.Fields, wrong error) {
 		h.failure = wrong
 		return
 	}
-	r := &h.x.Response
+	r := &h.live().Response
 	r.Trailers = append(r.Trailers[:0], trailers...)
 	held := r.Hold(0)
 	r.Hold(held)

@@ -39,7 +39,9 @@ func schemeOf(name string) any {
 }
 
 // request returns the request of the guest's call.
-func request(args []any) *exchange.Request { return &args[0].(*incomingRequest).exchange.x.Request }
+func request(args []any) *exchange.Request {
+	return &args[0].(*incomingRequest).exchange.live().Request
+}
 
 func optional(s string) any {
 	if s == "" {
@@ -73,8 +75,8 @@ var requestFuncs = map[string]abi.Func{
 			return abi.Err(nil)
 		}
 		r.consumed = true
-		request := &r.exchange.x.Request
-		return abi.OK(&incomingBody{body: unclosed{request.Body}, trailers: func() exchange.Fields { return request.Trailers }})
+		h := r.exchange
+		return abi.OK(&incomingBody{body: requestBody{h}, trailers: func() exchange.Fields { return h.live().Request.Trailers }})
 	},
 	"[method]incoming-body.stream": func(_ *abi.Call, args []any) any { return args[0].(*incomingBody).stream() },
 	"[static]incoming-body.finish": func(_ *abi.Call, args []any) any {
@@ -87,9 +89,6 @@ var requestFuncs = map[string]abi.Func{
 	"[method]future-trailers.subscribe": func(*abi.Call, []any) any { return &wasi.Pollable{} },
 	"[method]future-trailers.get":       func(c *abi.Call, args []any) any { return args[0].(*futureTrailers).get(c) },
 }
-
-// unclosed is a body that is not the guest's to close.
-type unclosed struct{ io.Reader }
 
 // incomingBody is a wasi:http/types.incoming-body: that of the request, or of a response to one of the guest's own.
 type incomingBody struct {

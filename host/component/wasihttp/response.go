@@ -23,14 +23,15 @@ type outparam struct{ exchange *Exchange }
 // set is the function response-outparam.set.
 func (o *outparam) set(result abi.Variant) {
 	h := o.exchange
+	response := &h.live().Response
 	h.set = true
 	if result.Case == 1 {
 		h.failure = refused(result.Value.(abi.Variant))
 		return
 	}
 	r := result.Value.(*outgoingResponse)
-	h.x.Response.Status = int(r.status)
-	h.x.Response.Fields = append(h.x.Response.Fields, r.fields.list...) // after those of middleware
+	response.Status = int(r.status)
+	response.Fields = append(response.Fields, r.fields.list...) // after those of middleware
 	r.fields.immutable = true
 	if r.body != nil {
 		h.body = true
