@@ -43,7 +43,11 @@ func TestWebDAV(t *testing.T) {
 			Keepalive: time.Minute, HeaderTimeout: time.Minute, StallTimeout: time.Minute,
 		})
 		go s.Serve(l)
-		return func() { _ = s.Close() }
+		return func() {
+			_ = l.Close()
+			_ = s.Close()
+			<-s.Empty() // the guest must not be closed under a request
+		}
 	})
 	if len(native) < 80 {
 		t.Fatalf("litmus ran %d tests", len(native))

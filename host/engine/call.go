@@ -119,7 +119,11 @@ func (e *Engine) reclaimSoon() {
 func (i *Instance) closing(ctx context.Context, _ uint32) {
 	if i.depth > 0 && ctx == context.Background() {
 		i.lost = true
-		panic(&interruption{context.Cause(i.ctx)})
+		why := context.Cause(i.ctx)
+		if why == nil {
+			why = errClosed
+		}
+		panic(&interruption{why})
 	}
 }
 
